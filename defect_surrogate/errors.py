@@ -1,0 +1,45 @@
+"""The errors a user meets. Each names the object and the value; bad input is told apart from broken work.
+
+``InputError`` and its subclasses can only be mended by the user, so no flow retries them. The others may pass on another
+attempt. A relaxation that does not converge, or that diverges, is no error but a result: see ``Relaxation.reason``.
+"""
+
+
+class DefectSurrogateError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(DefectSurrogateError):
+    """Something the user gave cannot be used. Trying again cannot help."""
+
+
+class SettingsError(InputError):
+    """A settings file, or a value in it, is not valid."""
+
+
+class HostError(InputError):
+    """A host crystal cannot be read, or cannot be searched."""
+
+
+class PotentialError(InputError):
+    """A force field cannot be loaded, is out of date, or does not cover the host."""
+
+
+class FolderError(InputError):
+    """A folder of finished calculations cannot be understood."""
+
+
+class ReferenceInputError(InputError):
+    """The reference level cannot start: executable, POTCAR or INCAR missing or refused."""
+
+
+class ReferenceRunError(DefectSurrogateError):
+    """A reference calculation ended without a result that can be believed."""
+
+
+class ArchiveError(DefectSurrogateError):
+    """The archive holds something that it should not, or cannot be written."""
+
+
+class ServiceError(DefectSurrogateError):
+    """The Prefect server or the Dask cluster did not start, or was lost."""

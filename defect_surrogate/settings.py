@@ -1,0 +1,213 @@
+"""Settings of a search: every choice a user can make, its default, and where the default comes from.
+
+Unless a field says otherwise its default is that of Mosquera-Lois et al., npj Comput. Mater. 2024
+(doi:10.1038/s41524-024-01303-9), Methods. Unknown keys are refused, so that a misspelt setting is an error and not a default.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from defect_surrogate.errors import SettingsError
+
+HYBRID_INCAR: dict[str, str | int | float | bool] = {
+    "ALGO": "Normal",
+    "GGA": "PE",
+    "LHFCALC": True,
+    "HFSCREEN": 0.208,  # HSE06, doi:10.1063/1.2404663; the value the doped and ShakeNBreak authors use
+    "AEXX": 0.25,
+    "PREC": "Accurate",
+    "ISMEAR": 0,
+    "SIGMA": 0.05,
+    "LREAL": "Auto",
+    "ISPIN": 2,
+    "LORBIT": 11,
+    "LWAVE": False,
+    "LCHARG": False,
+    "NELM": 100,
+}
+
+DEFECT_INCAR: dict[str, str | int | float | bool] = HYBRID_INCAR | {
+    "ENCUT": 350.0,
+    "EDIFF": 1e-4,
+    "EDIFFG": -0.01,
+    "IBRION": 2,
+    "ISIF": 2,
+    "ISYM": 0,
+    "NSW": 300,
+    "PRECFOCK": "Fast",
+}
+
+HOST_INCAR: dict[str, str | int | float | bool] = HYBRID_INCAR | {
+    "ENCUT": 585.0,
+    "EDIFF": 1e-6,
+    "EDIFFG": -1e-5,
+    "IBRION": 2,
+    "ISIF": 3,
+    "NSW": 200,
+}
+
+IncarValue = str | int | float | bool | list[int] | list[float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class HostSettings(_Section):
+    """How the host crystal is prepared."""
+
+    relax: bool = Field(True, description="Relax cell and ions of the host at the reference level first.")
+    oxidation_states: dict[str, float] | None = Field(
+        None, description="Oxidation state of each element; guessed from the composition when absent."
+    )
+    min_image_distance: float = Field(
+        10.0, gt=0, le=50, description="Least distance between periodic images in the supercell, in Å."
+    )
+    min_atoms: int = Field(50, ge=1, description="Least number of atoms in the supercell (the default of doped).")
+    max_atoms: int = Field(250, ge=1, description="Largest supercell accepted, in atoms; larger ones are refused.")
+
+
+class VacancySettings(_Section):
+    """Which vacancies are searched."""
+
+    elements: list[str] | None = Field(None, description="Elements to remove; all cations when absent.")
+    charge: int = Field(0, ge=-8, le=8, description="Charge state of every vacancy, in units of e.")
+
+
+class DistortionSettings(_Section):
+    """The ShakeNBreak sampling structures: 13 bond distortions, a dimer and the unperturbed structure by default."""
+
+    increment: float = Field(0.1, gt=0, le=0.6, description="Step of the bond distortions between -60 % and +60 %.")
+    dimer_bond_length: float = Field(2.0, gt=0.5, le=5.0, description="Length of the enforced dimer, in Å.")
+    rattle_standard_deviation: float | None = Field(
+        None, gt=0, le=1.0, description="Of the rattle, in Å; 10 % of the bulk bond length when absent."
+    )
+    seed: int = Field(42, ge=0, description="Each structure's own seed is derived from it and from its label.")
+
+
+class SurrogateSettings(_Section):
+    """The force field and its convergence."""
+
+    potential: str = Field("chgnet", description="Name in the registry, or path of a checkpoint.")
+    force_criterion: Literal["mean", "max"] = Field(
+        "mean", description="Mean or maximum over atoms of the force norms."
+    )
+    force_tolerance: float = Field(1e-5, gt=0, le=1, description="Convergence threshold of the criterion, in eV/Å.")
+    max_steps: int = Field(1500, ge=1, description="Most ionic steps of one relaxation.")
+    frame_interval: int = Field(
+        10, ge=1, description="Every how many steps a frame is kept (the first and the last always are)."
+    )
+
+
+class MinimaSettings(_Section):
+    """When two relaxed structures are one local minimum."""
+
+    soap_cutoff: float = Field(5.0, gt=0, description="Radius of the SOAP descriptor of the defect site, in Å.")
+    soap_n_max: int = Field(10, ge=1, description="Radial basis functions of the SOAP descriptor.")
+    soap_l_max: int = Field(10, ge=0, description="Highest degree of the spherical harmonics of the descriptor.")
+    soap_sigma: float = Field(1.0, gt=0, description="Width of the atomic Gaussians, in Å.")
+    distance_threshold: float = Field(
+        1e-3,
+        gt=0,
+        lt=2,
+        description="Cosine distance below which two structures are one minimum. Our choice: the paper gives none.",
+    )
+
+
+class ReferenceSettings(_Section):
+    """VASP, or the licence-free stand-in ``vasp-xtb``, under custodian."""
+
+    vasp_cmd: list[str] = Field(
+        ["vasp-xtb"], min_length=1, description="Command of the executable, e.g. ['srun', 'vasp_gam']."
+    )
+    defect_incar: dict[str, IncarValue] = Field(
+        {}, description="INCAR tags that change or add to the defaults for defects."
+    )
+    host_incar: dict[str, IncarValue] = Field(
+        {}, description="INCAR tags that change or add to the defaults for hosts."
+    )
+    host_kpoint_density: int = Field(900, ge=1, description="Monkhorst-Pack mesh of the host, k-points per site.")
+    potcar_functional: str = Field("PBE", description="pymatgen's name of the POTCAR set.")
+    potcar_symbols: dict[str, str] = Field({}, description="POTCAR of an element, e.g. {Cd: Cd}; pymatgen's otherwise.")
+    max_errors: int = Field(5, ge=1, description="Most corrections by custodian in one relaxation.")
+    walltime: int | None = Field(
+        None, ge=60, description="Most seconds of one relaxation, after which it is stopped; unlimited when absent."
+    )
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the executable is ``vasp-xtb``, which samples Γ only and is not VASP."""
+        return any(Path(word).name == "vasp-xtb" for word in self.vasp_cmd)
+
+
+class WorkerSettings(_Section):
+    """Workers of the two resource classes on this machine."""
+
+    surrogate: int = Field(2, ge=1, description="Single-threaded processes relaxing with the force field.")
+    reference: int = Field(2, ge=1, description="Reference relaxations run at the same time.")
+    retries: int = Field(2, ge=0, description="Further attempts of a unit whose work broke.")
+
+
+class SearchSettings(_Section):
+    """All settings of the search of one host."""
+
+    host: HostSettings = HostSettings()
+    vacancies: VacancySettings = VacancySettings()
+    distortions: DistortionSettings = DistortionSettings()
+    surrogate: SurrogateSettings = SurrogateSettings()
+    minima: MinimaSettings = MinimaSettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    workers: WorkerSettings = WorkerSettings()
+    full_reference: bool = Field(
+        False, description="Relax every sampling structure at the reference level too, and compare."
+    )
+
+
+def read_settings(path: Path) -> SearchSettings:
+    """Read a YAML settings file.
+
+    Parameters
+    ----------
+    path
+        YAML file whose top-level keys are the sections of ``SearchSettings``.
+
+    Returns
+    -------
+    SearchSettings
+        The settings, defaults filled in.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read or is not YAML, or if a key or a value is not valid; each fault names its key and value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise SettingsError(f"{path}: must hold sections such as 'surrogate:', found {type(content).__name__}")
+    try:
+        return SearchSettings.model_validate(content or {})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']} (got {fault['input']!r})"
+            for fault in error.errors()
+        )
+        raise SettingsError(f"{path}: {faults}") from error
+
+
+def write_settings(settings: SearchSettings, path: Path) -> None:
+    """Write all settings, defaults included, as YAML that ``read_settings`` reads back to the same value.
+
+    Parameters
+    ----------
+    settings
+        What to write.
+    path
+        File to write; its folder must exist.
+    """
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
