@@ -1,10 +1,29 @@
 """Sampling structures of a vacancy, made by ShakeNBreak (doi:10.21105/joss.04817, method: doi:10.1038/s41524-023-00973-1)."""
 
+import contextlib
+import hashlib
+import io
+import logging
+import warnings
 from dataclasses import dataclass
 
+import numpy as np
+from doped.core import DefectEntry
+from doped.core import Vacancy as DopedVacancy
 from pymatgen.core import Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from shakenbreak.input import Distortions
 
+from defect_surrogate.hosts import Host
+from defect_surrogate.settings import DistortionSettings
 from defect_surrogate.vacancies import Vacancy
+
+logger = logging.getLogger(__name__)
+
+LARGEST_DISTORTION = 0.6
+"""Bond distortions run from -60 % to +60 %, ShakeNBreak's range (doi:10.1038/s41524-023-00973-1)."""
+
+UNPERTURBED = "Unperturbed"
 
 
 @dataclass(frozen=True)
@@ -43,3 +62,93 @@ class SamplingSet:
 
     structures: tuple[SamplingStructure, ...]
     dropped: tuple[str, ...]
+
+
+def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> SamplingSet:
+    """Make the sampling structures of a vacancy: 15 with the paper's settings.
+
+    ShakeNBreak distorts as many neighbours as electrons are missing (8 - n above four) and rattles the rest of the cell. It
+    is called once for each label, with a seed of its own: given one seed it would use the same rattle for all. A vacancy
+    with no missing electrons gets ``Rattled`` in place of the bond distortions.
+
+    Parameters
+    ----------
+    vacancy
+        The vacancy.
+    host
+        Its host.
+    settings
+        Increment, dimer length, rattle and seed.
+
+    Returns
+    -------
+    SamplingSet
+        The structures, and the labels of those dropped for an interatomic distance below 1 Å.
+    """
+    entry = _defect_entry(vacancy, host)
+    count = int(LARGEST_DISTORTION / settings.increment + 1e-9)
+    factors = [round(i * settings.increment, 3) for i in range(-count, count + 1)]
+    requests: list[float | str] = ["Rattled"] if vacancy.missing_electrons == 0 else [*factors]
+    structures = [SamplingStructure(vacancy, UNPERTURBED, vacancy.ideal_structure, None)]
+    dropped = []
+    for request in [*requests, "Dimer"]:
+        label = request if isinstance(request, str) else f"Bond_Distortion_{request + 0.0:.1%}"
+        seed = _seed(settings.seed, vacancy, label)
+        structure = _distorted(
+            entry, host, settings, request=0.0 if request == "Rattled" else request, label=label, seed=seed
+        )
+        if structure is None:
+            dropped.append(label)
+        else:
+            structures.append(SamplingStructure(vacancy, label, structure, seed))
+    if dropped:
+        logger.warning("%s/%s: dropped, atoms closer than 1 Å: %s", host.name, vacancy.label, ", ".join(dropped))
+    return SamplingSet(tuple(structures), tuple(dropped))
+
+
+def _defect_entry(vacancy: Vacancy, host: Host) -> DefectEntry:
+    bulk = host.supercell.copy()
+    bulk.add_oxidation_state_by_element(host.oxidation_states)
+    ideal = vacancy.ideal_structure.copy()
+    ideal.add_oxidation_state_by_element(host.oxidation_states)
+    defect = DopedVacancy(bulk, bulk[vacancy.site_index], oxi_state=-host.oxidation_states[vacancy.element])
+    return DefectEntry(
+        defect=defect,
+        charge_state=vacancy.charge,
+        sc_entry=ComputedStructureEntry(ideal, 0.0),
+        bulk_entry=ComputedStructureEntry(bulk, 0.0),
+        sc_defect_frac_coords=np.array(vacancy.fractional_position),
+        name=vacancy.label,
+    )
+
+
+def _distorted(
+    entry: DefectEntry, host: Host, settings: DistortionSettings, *, request: float | str, label: str, seed: int
+) -> Structure | None:
+    captured = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        warnings.simplefilter("ignore")
+        distortions = Distortions(
+            [entry],
+            oxidation_states=dict(host.oxidation_states),
+            bond_distortions=[request],
+            dimer_bond_length=settings.dimer_bond_length,
+            stdev=settings.rattle_standard_deviation,
+            seed=seed,
+        )
+        by_defect, _ = distortions.apply_distortions(verbose=False)
+    logger.debug("ShakeNBreak: %s", captured.getvalue())
+    (defect,) = by_defect.values()
+    (charge,) = defect["charges"].values()
+    structure = charge["structures"]["distortions"].get(label)
+    if structure is None:
+        return None
+    plain = structure.copy()
+    plain.remove_oxidation_states()
+    return plain
+
+
+def _seed(seed: int, vacancy: Vacancy, label: str) -> int:
+    """Derive a seed between 1 and 2³¹ - 1; ShakeNBreak takes 0 for "no seed given"."""
+    text = f"{seed}/{vacancy.host}/{vacancy.label}/{label}"
+    return 1 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 2)

@@ -29,6 +29,10 @@ class FolderError(InputError):
     """A folder of finished calculations cannot be understood."""
 
 
+class ReportError(InputError):
+    """A report cannot be read, or would mix results that must not be compared."""
+
+
 class ReferenceInputError(InputError):
     """The reference level cannot start: executable, POTCAR or INCAR missing or refused."""
 

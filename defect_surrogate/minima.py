@@ -1,11 +1,33 @@
-"""Distinct local minima among relaxed structures."""
+"""Distinct local minima among relaxed structures, told apart by the SOAP fingerprint of the defect site.
 
+The atoms around the (empty) site are expanded in a smooth overlap of atomic positions (SOAP, doi:10.1103/PhysRevB.87.184115),
+computed by dscribe (doi:10.1016/j.cpc.2019.106949). The vector does not change under rotation of the crystal, nor under
+exchange of atoms of one element. Two relaxed structures are one minimum when the cosine distance of their vectors is below a
+threshold. Parameters are those of the paper (doi:10.1038/s41524-024-01303-9); it gives no threshold, so that is our choice: in
+hybrid-DFT structures of the Cd vacancy in CdTe the distance is about 1e-6 within a basin and 6e-3 between the dimer and the
+tetrahedral structure.
+
+Clusters are the connected components of the graph of pairs below the threshold (single linkage), so they do not depend on the
+order of the input. The price is chaining: a row of structures, each close to the next, is one minimum.
+
+A relaxed supercell may have moved as a whole: the rattle of ShakeNBreak shifts the mean of 63 atoms by about 0.1 Å, and nothing
+pulls it back. The lattice site is therefore moved along with the atoms, by the median of their displacements from the ideal
+structure; the median is blind to the few atoms that reconstruct.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from dscribe.descriptors import SOAP
 from numpy.typing import NDArray
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+from scipy.sparse.csgraph import connected_components
 
+from defect_surrogate.errors import DefectSurrogateError, InputError
 from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.settings import MinimaSettings
 
 
 @dataclass(frozen=True)
@@ -28,3 +50,246 @@ class LocalMinimum:
     labels: tuple[str, ...]
     relaxation: Relaxation
     fingerprint: NDArray[np.float64]
+
+
+def find_minima(
+    relaxations: Mapping[str, Relaxation],
+    site: Sequence[float] | NDArray[np.float64],
+    settings: MinimaSettings,
+    *,
+    ideal: Structure | None = None,
+) -> tuple[LocalMinimum, ...]:
+    """Group relaxations of one defect into distinct minima.
+
+    Parameters
+    ----------
+    relaxations
+        Relaxations of one level of theory by distortion label. Diverged ones are left out.
+    site
+        Fractional coordinates of the defect site in the ideal structure, shape (3,).
+    settings
+        SOAP parameters and threshold of the cosine distance.
+    ideal
+        Ideal structure, its n sites in the order of the relaxed structures, from which a drift of the whole crystal is
+        measured. Without it no drift is assumed.
+
+    Returns
+    -------
+    tuple of LocalMinimum
+        Ascending in energy, ties by label; empty when no relaxation can be ranked. It does not depend on the order of
+        ``relaxations``.
+
+    Raises
+    ------
+    InputError
+        If the relaxations are of both levels of theory, or a structure does not have the sites of ``ideal``.
+    DefectSurrogateError
+        If no atom is near the site in one of the structures.
+    """
+    ranked = _rankable(relaxations)
+    fingerprints = _fingerprints(ranked, site, settings, ideal=ideal)
+    clusters = _components(fingerprints, settings.distance_threshold)
+    labels = list(ranked)
+    minima = []
+    for cluster in clusters:
+        members = [labels[i] for i in cluster]
+        lowest = min(members, key=lambda label: (ranked[label].energy, label))
+        minima.append(
+            LocalMinimum(
+                label=lowest,
+                labels=tuple(sorted(members)),
+                relaxation=ranked[lowest],
+                fingerprint=fingerprints[labels.index(lowest)],
+            )
+        )
+    return tuple(sorted(minima, key=lambda minimum: (minimum.relaxation.energy, minimum.label)))
+
+
+def threshold_sensitivity(
+    relaxations: Mapping[str, Relaxation],
+    site: Sequence[float] | NDArray[np.float64],
+    settings: MinimaSettings,
+    *,
+    thresholds: Sequence[float],
+    ideal: Structure | None = None,
+) -> tuple[tuple[float, int], ...]:
+    """Count the distinct minima for other thresholds of the cosine distance.
+
+    Parameters
+    ----------
+    relaxations, site, settings, ideal
+        As for ``find_minima``; the threshold in ``settings`` is not used.
+    thresholds
+        Cosine distances, each above 0.
+
+    Returns
+    -------
+    tuple of (float, int)
+        Threshold and number of minima, in the order of ``thresholds``.
+
+    Raises
+    ------
+    InputError
+        As ``find_minima``.
+    DefectSurrogateError
+        As ``find_minima``.
+    """
+    fingerprints = _fingerprints(_rankable(relaxations), site, settings, ideal=ideal)
+    return tuple((threshold, len(_components(fingerprints, threshold))) for threshold in thresholds)
+
+
+def site_fingerprint(
+    structure: Structure,
+    position: Sequence[float] | NDArray[np.float64],
+    settings: MinimaSettings,
+    *,
+    species: Sequence[str],
+) -> NDArray[np.float64]:
+    """SOAP vector of the surroundings of a point.
+
+    Parameters
+    ----------
+    structure
+        Periodic structure, without the defect atom if the site is empty.
+    position
+        Fractional coordinates of the point, shape (3,).
+    settings
+        SOAP parameters.
+    species
+        Symbols of all elements that may occur, which fix the length and meaning of the vector: fingerprints are comparable
+        only for the same species.
+
+    Returns
+    -------
+    ndarray
+        Shape (d,), dimensionless, unit norm.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If no atom is near the point.
+    """
+    soap = SOAP(
+        species=sorted(set(species)),
+        r_cut=settings.soap_cutoff,
+        n_max=settings.soap_n_max,
+        l_max=settings.soap_l_max,
+        sigma=settings.soap_sigma,
+        periodic=True,
+    )
+    centre = structure.lattice.get_cartesian_coords(np.asarray(position, dtype=float))
+    vector = np.asarray(soap.create(_atoms(structure), centers=[centre])[0], dtype=np.float64)
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm == 0:
+        raise DefectSurrogateError(
+            f"{structure.formula}: no atom within {settings.soap_cutoff} Å of the site {np.round(position, 4).tolist()}"
+        )
+    return vector / norm
+
+
+def cosine_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Cosine distance of two vectors.
+
+    Parameters
+    ----------
+    a, b
+        Shape (d,), not zero.
+
+    Returns
+    -------
+    float
+        1 − a·b/(|a||b|), between 0 and 2.
+    """
+    return float(np.clip(1.0 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), 0.0, 2.0))
+
+
+def rigid_drift(structure: Structure, *, ideal: Structure) -> NDArray[np.float64]:
+    """Shift of a whole crystal against its ideal structure.
+
+    Parameters
+    ----------
+    structure
+        n sites.
+    ideal
+        The same n sites, in the same order.
+
+    Returns
+    -------
+    ndarray
+        Median displacement along each lattice vector by the nearest image, fractional, shape (3,).
+
+    Raises
+    ------
+    InputError
+        If the two do not have the same elements in the same order.
+    """
+    check_same_sites(structure, ideal=ideal)
+    displacements = structure.frac_coords - ideal.frac_coords
+    shift: NDArray[np.float64] = np.median(displacements - np.round(displacements), axis=0)
+    return shift
+
+
+def check_same_sites(structure: Structure, *, ideal: Structure) -> None:
+    """Refuse a structure whose sites are not those of its ideal structure.
+
+    Parameters
+    ----------
+    structure
+        n sites.
+    ideal
+        Ideal structure.
+
+    Raises
+    ------
+    InputError
+        If the elements are not the same in the same order; the message names the first site that differs.
+    """
+    if len(structure) != len(ideal):
+        raise InputError(f"{structure.formula}: {len(structure)} sites, the ideal structure has {len(ideal)}")
+    for index, (site, ideal_site) in enumerate(zip(structure, ideal, strict=True)):
+        if site.specie.symbol != ideal_site.specie.symbol:
+            raise InputError(
+                f"{structure.formula}: site {index} is {site.specie.symbol}, in the ideal structure {ideal_site.specie.symbol}"
+            )
+
+
+def _rankable(relaxations: Mapping[str, Relaxation]) -> dict[str, Relaxation]:
+    levels = sorted({relaxation.level for relaxation in relaxations.values()})
+    if len(levels) > 1:
+        raise InputError(f"relaxations of different levels of theory cannot be ranked together: {levels}")
+    return {
+        label: relaxations[label]
+        for label in sorted(relaxations)
+        if relaxations[label].rankable and np.isfinite(relaxations[label].energy)
+    }
+
+
+def _fingerprints(
+    relaxations: Mapping[str, Relaxation],
+    site: Sequence[float] | NDArray[np.float64],
+    settings: MinimaSettings,
+    *,
+    ideal: Structure | None,
+) -> list[NDArray[np.float64]]:
+    species = {atom.specie.symbol for relaxation in relaxations.values() for atom in relaxation.structure}
+    fingerprints = []
+    for label, relaxation in relaxations.items():
+        try:
+            drift = 0.0 if ideal is None else rigid_drift(relaxation.structure, ideal=ideal)
+            position = np.asarray(site, dtype=float) + drift
+            fingerprints.append(site_fingerprint(relaxation.structure, position, settings, species=sorted(species)))
+        except DefectSurrogateError as error:
+            raise type(error)(f"{label}: {error}") from error
+    return fingerprints
+
+
+def _components(fingerprints: Sequence[NDArray[np.float64]], threshold: float) -> list[list[int]]:
+    if not fingerprints:
+        return []
+    close = np.array([[cosine_distance(a, b) < threshold for b in fingerprints] for a in fingerprints])
+    count, membership = connected_components(close, directed=False)
+    return [np.flatnonzero(membership == component).tolist() for component in range(count)]
+
+
+def _atoms(structure: Structure) -> object:
+    return AseAtomsAdaptor.get_atoms(structure.copy().remove_oxidation_states(), msonable=False)

@@ -59,6 +59,7 @@ class _Section(BaseModel):
 class HostSettings(_Section):
     """How the host crystal is prepared."""
 
+    name: str | None = Field(None, description="Name in paths and reports; the reduced formula when absent.")
     relax: bool = Field(True, description="Relax cell and ions of the host at the reference level first.")
     oxidation_states: dict[str, float] | None = Field(
         None, description="Oxidation state of each element; guessed from the composition when absent."
@@ -67,6 +68,7 @@ class HostSettings(_Section):
         10.0, gt=0, le=50, description="Least distance between periodic images in the supercell, in Å."
     )
     min_atoms: int = Field(50, ge=1, description="Least number of atoms in the supercell (the default of doped).")
+    force_cubic: bool = Field(False, description="Prefer a near-cubic supercell, as doped's option of this name.")
     max_atoms: int = Field(250, ge=1, description="Largest supercell accepted, in atoms; larger ones are refused.")
 
 

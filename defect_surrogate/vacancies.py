@@ -1,8 +1,22 @@
 """Vacancies of a host: one for each symmetry-inequivalent site, found by doped (doi:10.21105/joss.06433)."""
 
+import contextlib
+import io
+import logging
+import warnings
 from dataclasses import dataclass
 
+import numpy as np
+from doped.core import DefectEntry
+from doped.generation import DefectsGenerator
+from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Structure
+
+from defect_surrogate.errors import HostError
+from defect_surrogate.hosts import Host
+from defect_surrogate.settings import VacancySettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,3 +69,88 @@ class Vacancy:
         """Nearest neighbours in words, e.g. ``3 Te + 1 Se``."""
         counts = {symbol: self.neighbours.count(symbol) for symbol in sorted(set(self.neighbours))}
         return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def find_vacancies(host: Host, settings: VacancySettings) -> tuple[Vacancy, ...]:
+    """Enumerate the symmetry-inequivalent vacancies of a host in its supercell.
+
+    Parameters
+    ----------
+    host
+        Host with its supercell.
+    settings
+        Elements to remove (all cations when absent) and charge state.
+
+    Returns
+    -------
+    tuple of Vacancy
+        In doped's order: one for each inequivalent site of each element.
+
+    Raises
+    ------
+    HostError
+        If an element is not in the host, or doped finds no vacancy of it.
+    """
+    elements = tuple(settings.elements) if settings.elements is not None else host.cations
+    absent = [element for element in elements if element not in host.oxidation_states]
+    if absent or not elements:
+        raise HostError(f"{host.name}: no site of element {', '.join(absent) or '(none given)'}")
+    vacancies = tuple(
+        _vacancy(host, entry, settings.charge)
+        for entry in _neutral_entries(host.supercell, host.oxidation_states, elements)
+    )
+    if missing := sorted(set(elements) - {vacancy.element for vacancy in vacancies}):
+        raise HostError(f"{host.name}: doped found no vacancy of {', '.join(missing)}")
+    logger.info("%s: %d vacancies: %s", host.name, len(vacancies), ", ".join(vacancy.label for vacancy in vacancies))
+    return vacancies
+
+
+def _neutral_entries(
+    supercell: Structure, oxidation_states: dict[str, float], elements: tuple[str, ...]
+) -> list[DefectEntry]:
+    decorated = supercell.copy()
+    decorated.add_oxidation_state_by_element(oxidation_states)
+    captured = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        warnings.simplefilter("ignore")
+        generator = DefectsGenerator(
+            decorated,
+            generate_supercell=False,
+            interstitial_gen_kwargs=False,
+            processes=1,
+            vacancy_elements=list(elements),
+            substitution_elements=[],
+            neutral_only=True,
+        )
+    logger.debug("doped: %s", captured.getvalue())
+    return list(generator.defect_entries.values())
+
+
+def _vacancy(host: Host, entry: DefectEntry, charge: int) -> Vacancy:
+    element = entry.defect.site.specie.symbol
+    site_index = _closest_site(host.supercell, element, np.asarray(entry.sc_defect_frac_coords))
+    ideal = host.supercell.copy()
+    ideal.remove_sites([site_index])
+    missing = host.oxidation_states[element] + charge
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        neighbours = CrystalNN().get_nn_info(host.supercell, site_index)
+    x, y, z = (float(value) for value in host.supercell.frac_coords[site_index])
+    return Vacancy(
+        host=host.name,
+        name=entry.name.rsplit("_", 1)[0],
+        charge=charge,
+        element=element,
+        site_index=site_index,
+        fractional_position=(x, y, z),
+        neighbours=tuple(sorted(neighbour["site"].specie.symbol for neighbour in neighbours)),
+        multiplicity=int(entry.defect.multiplicity),
+        missing_electrons=round(missing),
+        ideal_structure=ideal,
+    )
+
+
+def _closest_site(structure: Structure, element: str, position: np.ndarray) -> int:
+    candidates = [i for i, site in enumerate(structure) if site.specie.symbol == element]
+    distances = structure.lattice.get_all_distances(structure.frac_coords[candidates], position[None, :])[:, 0]
+    return candidates[int(np.argmin(distances))]

@@ -1,0 +1,37 @@
+# make demo   search the neutral Cd vacancy of CdTe
+# make test   every check and every test
+# make lint   the checks alone
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+export DO_NOT_TRACK ?= 1
+
+.PHONY: demo test lint environment benchmark clean
+
+environment: $(VENV)/.installed
+
+# torch comes first and alone: any other order can pull gigabytes of CUDA packages on a machine without a GPU.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+demo: environment
+	$(BIN)/defect-surrogate search examples/CdTe.cif --settings examples/cdte.yaml --out demo-run
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+benchmark: environment
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf $(VENV) demo-run

@@ -1,0 +1,20 @@
+"""The archive: one directory per finished unit of work, whole or absent, found again by the digest of its inputs.
+
+Layout below the root::
+
+    units/<host>/<defect>/<label>/<level>/<key>/         a finished unit: unit.json, frames.extxyz, files/ of the calculation
+    failures/<host>/<defect>/<label>/<level>/<key>.json  why the last attempt of a unit broke
+    attempts/<key>-<host>-<pid>-<random>/                             one attempt: attempt.json, and its working directory work/
+    rejected/                                            directories found damaged, kept to look at
+    index.db                                             ASE database, made anew from units/ at will
+
+A unit is written under attempts/, its files are synced to disk, and one rename publishes it. A second worker that finished
+the same unit finds the directory taken, and returns what the first published. ``unit.json`` holds its own digest and those
+of all files, so that damage after publication is seen and the unit is computed again.
+"""
+
+from defect_surrogate.archive.index import reindex
+from defect_surrogate.archive.records import Record
+from defect_surrogate.archive.store import Archive, Failure
+
+__all__ = ["Archive", "Failure", "Record", "reindex"]

@@ -1,0 +1,313 @@
+"""Looking up, working on and publishing units of work."""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from defect_surrogate.archive import durable
+from defect_surrogate.archive.records import Record, manifest, read_frames, read_record, utc_now, write_frames
+from defect_surrogate.errors import ArchiveError
+from defect_surrogate.relaxation import Frame, Relaxation, Unit
+
+logger = logging.getLogger(__name__)
+
+KEY_DIGITS = 16
+"""Hexadecimal digits of the key in a directory's name; all 64 stand in ``unit.json`` and are compared."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A unit whose work broke, and how.
+
+    Attributes
+    ----------
+    name
+        Identity of the unit.
+    key
+        Digest of the unit's inputs.
+    error
+        Class of the error.
+    message
+        What it said.
+    time
+        UTC, ISO 8601.
+    """
+
+    name: str
+    key: str
+    error: str
+    message: str
+    time: str
+
+
+class Archive:
+    """Finished units below one root directory.
+
+    Parameters
+    ----------
+    root
+        Directory of the archive, made when missing.
+
+    Raises
+    ------
+    ArchiveError
+        If the directory cannot be made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        try:
+            for name in ("units", "failures", "attempts", "rejected"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArchiveError(f"{self.root}: the archive cannot be made: {error}") from error
+
+    def path(self, unit: Unit) -> Path:
+        """Directory that the unit has, or would have, once finished."""
+        return self._inside(self.root / "units" / unit.name / unit.key[:KEY_DIGITS])
+
+    def find(self, unit: Unit) -> Relaxation | None:
+        """Return the finished relaxation of a unit, or None.
+
+        A directory that is damaged is moved to ``rejected/`` and reported absent, so that the unit is computed again.
+
+        Parameters
+        ----------
+        unit
+            What was, or was not, relaxed.
+
+        Returns
+        -------
+        Relaxation or None
+            Without frames; see ``read_frames``.
+
+        Raises
+        ------
+        ArchiveError
+            If the directory belongs to other inputs, which only a collision of digests or tampering can cause.
+        """
+        path = self.path(unit)
+        if not path.is_dir():
+            return None
+        record = self._verified(path, thorough=False)
+        if record is None:
+            return None
+        if record.key != unit.key:
+            raise ArchiveError(f"{path}: holds key {record.key}, not {unit.key}")
+        return record.relaxation
+
+    def read_frames(self, unit: Unit) -> tuple[Frame, ...]:
+        """Read the frames of a finished unit.
+
+        Parameters
+        ----------
+        unit
+            A finished unit.
+
+        Returns
+        -------
+        tuple of Frame
+            In ionic order; energies in eV, forces (n, 3) in eV/Å, stress (3, 3) in eV/Å³, read at 1e-8.
+
+        Raises
+        ------
+        ArchiveError
+            If the unit is not finished.
+        """
+        path = self.path(unit) / "frames.extxyz"
+        if not path.is_file():
+            raise ArchiveError(f"{unit.name}: not in the archive (key {unit.key[:KEY_DIGITS]})")
+        return read_frames(path)
+
+    @contextlib.contextmanager
+    def attempt(self, unit: Unit) -> Iterator[Path]:
+        """Give a fresh working directory for one attempt at a unit.
+
+        It is removed on success. After an exception it stays, for people to look at, until the unit is finished. Attempts
+        of processes of this machine that have died are removed first.
+
+        Parameters
+        ----------
+        unit
+            What will be computed.
+
+        Yields
+        ------
+        Path
+            An empty directory of this attempt alone.
+        """
+        self._clear_dead_attempts(f"{unit.key[:KEY_DIGITS]}-*")
+        path, note = self._new_attempt(unit)
+        work = path / "work"
+        work.mkdir()
+        try:
+            yield work
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                durable.write_synced(
+                    path / "attempt.json", json.dumps(note | {"ended": utc_now(), "error": repr(error)})
+                )
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, unit: Unit, relaxation: Relaxation, *, files: Path | None = None) -> Relaxation:
+        """Put a finished relaxation into the archive, at once or not at all.
+
+        Parameters
+        ----------
+        unit
+            What was relaxed.
+        relaxation
+            The outcome, with its frames.
+        files
+            Directory of calculation files to keep with it; copied.
+
+        Returns
+        -------
+        Relaxation
+            What the archive holds now, without frames: this one, or the one that another worker published first.
+
+        Raises
+        ------
+        ArchiveError
+            If it cannot be written, for example because the disk is full. Nothing is published then.
+        """
+        target = self.path(unit)
+        attempt = None
+        try:
+            attempt, _ = self._new_attempt(unit)
+            staging = attempt / "unit"
+            staging.mkdir()
+            if files is not None:
+                shutil.copytree(files, staging / "files", symlinks=False)
+            write_frames(staging / "frames.extxyz", relaxation.frames)
+            contents = {
+                str(file.relative_to(staging)): {"bytes": file.stat().st_size, "sha256": durable.file_digest(file)}
+                for file in sorted(staging.rglob("*"))
+                if file.is_file()
+            }
+            durable.write_synced(staging / "unit.json", manifest(unit, relaxation, contents))
+            durable.sync_tree(staging)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            won = durable.rename_if_absent(staging, target)
+            durable.sync_directory(target.parent)
+        except OSError as error:
+            raise ArchiveError(f"{unit.name}: not archived in {target}: {error}") from error
+        finally:
+            if attempt is not None:
+                shutil.rmtree(attempt, ignore_errors=True)
+        self._failure_path(unit).unlink(missing_ok=True)
+        if not won:
+            logger.warning("%s: already archived by another worker; this result is dropped", unit.name)
+        published = self.find(unit)
+        if published is None:
+            raise ArchiveError(f"{unit.name}: damaged right after it was archived in {target}")
+        return published
+
+    def record_failure(self, unit: Unit, error: BaseException) -> None:
+        """Note that the work on a unit broke; forgotten when the unit is finished.
+
+        Parameters
+        ----------
+        unit
+            What was to be computed.
+        error
+            What happened.
+        """
+        path = self._failure_path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        failure = Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
+        temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
+        durable.write_synced(temporary, json.dumps(asdict(failure)))
+        os.replace(temporary, path)
+
+    def failure(self, unit: Unit) -> Failure | None:
+        """Return what broke at the last attempt of a unit, or None."""
+        return _read_failure(self._failure_path(unit))
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return every unit whose last attempt broke, by name."""
+        found = (_read_failure(path) for path in sorted((self.root / "failures").rglob("*.json")))
+        return tuple(failure for failure in found if failure is not None)
+
+    def clear_dead_attempts(self) -> None:
+        """Remove what attempts left behind whose process, on this machine, is gone."""
+        self._clear_dead_attempts("*")
+
+    def records(self) -> Iterator[Record]:
+        """Yield every finished unit, verified, by name; damaged ones are moved aside."""
+        for file in sorted((self.root / "units").glob("*/*/*/*/*/unit.json")):
+            record = self._verified(file.parent, thorough=True)
+            if record is not None:
+                yield record
+
+    def attempts(self) -> tuple[dict[str, Any], ...]:
+        """Return the notes of the attempts that have a directory: unit, key, pid, host, started and, if it broke, error."""
+        notes = (_read_note(path) for path in sorted((self.root / "attempts").iterdir()))
+        return tuple(note for note in notes if note)
+
+    def _inside(self, path: Path) -> Path:
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise ArchiveError(f"{path}: would leave the archive {self.root}")
+        return path
+
+    def _failure_path(self, unit: Unit) -> Path:
+        return self._inside(self.root / "failures" / unit.name / f"{unit.key[:KEY_DIGITS]}.json")
+
+    def _verified(self, path: Path, *, thorough: bool) -> Record | None:
+        try:
+            return read_record(path, thorough=thorough)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            fault = f"{type(error).__name__}: {error}"
+        grave = self.root / "rejected" / f"{path.name}-{uuid.uuid4().hex[:8]}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, grave)
+        logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
+        return None
+
+    def _new_attempt(self, unit: Unit) -> tuple[Path, dict[str, Any]]:
+        pid, host = os.getpid(), socket.gethostname()
+        path = self.root / "attempts" / f"{unit.key[:KEY_DIGITS]}-{host}-{pid}-{uuid.uuid4().hex[:8]}"
+        path.mkdir()
+        note = {"unit": unit.name, "key": unit.key, "pid": pid, "host": host, "started": utc_now()}
+        durable.write_synced(path / "attempt.json", json.dumps(note))
+        return path, note
+
+    def _clear_dead_attempts(self, pattern: str) -> None:
+        for path in (self.root / "attempts").glob(pattern):
+            _, _, rest = path.name.partition("-")
+            host, pid, _ = rest.rsplit("-", 2)
+            if host == socket.gethostname() and (not _alive(int(pid)) or "ended" in _read_note(path)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _read_note(attempt: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((attempt / "attempt.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _read_failure(path: Path) -> Failure | None:
+    try:
+        return Failure(**json.loads(path.read_text()))
+    except (OSError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

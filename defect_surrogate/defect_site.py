@@ -1,0 +1,298 @@
+"""Where the defect is: the site found by comparing defective supercells with the bulk supercell.
+
+Atoms of each element are paired with the lattice sites of that element so that the sum of their distances (nearest periodic
+images) is smallest, an assignment problem (Kuhn, doi:10.1002/nav.3800020109) solved by SciPy. A vacancy is the site left
+over, an interstitial the atom left over, a substitution or antisite both. Distances enter linearly: then moving one atom far
+never costs more than moving a row of atoms one site each, and a reconstruction, a dimer say, does not move the vacancy. The
+crystal may have drifted as a whole, so pairing and shift are found in turn. Each structure has a vote on the site, so that
+one in which an atom has hopped into the vacancy does not decide.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Lattice, Structure
+from scipy.optimize import linear_sum_assignment
+
+from defect_surrogate.errors import FolderError
+
+Kind = Literal["vacancy", "substitution", "interstitial"]
+
+LATTICE_TOLERANCE = 0.02
+"""Relative difference of cell lengths, and of angles, up to which two supercells are the same."""
+
+MISFIT_LIMIT = 1.0
+"""Largest median distance of atoms from their lattice sites, Å; above it a structure is not the bulk with a defect."""
+
+_SHELL = 1.2  # neighbours: up to 1.2 times the nearest distance
+_ITERATIONS = 10  # of pairing and shift; two or three are the rule
+
+
+@dataclass(frozen=True)
+class PointDefect:
+    """A vacancy, a substitution (or antisite) or an interstitial in a supercell.
+
+    Attributes that ``Vacancy`` has too have the same meaning, so that a report can be made of either.
+
+    Attributes
+    ----------
+    host
+        Reduced formula of the host.
+    name
+        doped's name without site: ``v_Cd``, ``Te_Cd`` (Te on Cd) or ``Te_i``.
+    charge
+        Charge state, units of e.
+    kind
+        ``vacancy``, ``substitution`` or ``interstitial``.
+    element
+        Symbol of the removed element; of the added one for an interstitial.
+    site_index
+        Index of the defect's site in the bulk supercell; None for an interstitial.
+    fractional_position
+        Fractional coordinates of the defect in the bulk supercell, shape (3,).
+    neighbours
+        Symbols of the nearest neighbours in the ideal structure, sorted.
+    multiplicity
+        None: not known from finished calculations.
+    missing_electrons
+        None: not known from finished calculations.
+    ideal_structure
+        The defect in the bulk supercell, every atom on its lattice site, sites in the order of the first usable structure
+        given to ``locate_defect``. An interstitial is where that structure has it.
+    """
+
+    host: str
+    name: str
+    charge: int
+    kind: Kind
+    element: str
+    site_index: int | None
+    fractional_position: tuple[float, float, float]
+    neighbours: tuple[str, ...]
+    multiplicity: int | None
+    missing_electrons: int | None
+    ideal_structure: Structure
+
+    @property
+    def label(self) -> str:
+        """Name and charge in doped's style, e.g. ``v_Cd_0``, ``Te_Cd_+2``."""
+        return f"{self.name}_{'+' if self.charge > 0 else ''}{self.charge}"
+
+    @property
+    def environment(self) -> str:
+        """Nearest neighbours in words, e.g. ``3 Te + 1 Se``."""
+        counts = Counter(self.neighbours)
+        return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    sites: NDArray[np.intp]  # bulk site of each atom, -1 for an atom left over
+    left_over: int | None  # bulk site without an atom
+    shift: NDArray[np.float64]  # drift of the crystal, fractional
+
+
+def locate_defect(bulk: Structure, structures: Sequence[Structure], *, charge: int = 0) -> PointDefect:
+    """Find the point defect that structures of one defect share.
+
+    Parameters
+    ----------
+    bulk
+        Supercell of the host without defect, sites in any order.
+    structures
+        At least one structure of the defect, starts and relaxed ones, best an unperturbed start first. They may differ in
+        the order of sites. Those that are not the bulk with a point defect are passed over.
+    charge
+        Charge state, units of e; it cannot be seen in structures.
+
+    Returns
+    -------
+    PointDefect
+        The defect at the site on which most structures agree; of equally many, the one met first.
+
+    Raises
+    ------
+    FolderError
+        If in every structure lattice or composition differ from the bulk by more than one point defect, or the atoms are
+        not near the lattice sites of the bulk.
+    """
+    usable, errors = [], []
+    for structure in structures:
+        try:
+            check_lattice(structure.lattice, bulk=bulk.lattice)
+            difference = composition_difference(bulk, structure)
+            usable.append((structure, difference, _pair(bulk, structure, left_over=None)))
+        except FolderError as error:
+            errors.append(error)
+    if not usable:
+        raise errors[0]
+    first, (removed, added), pairing = usable[0]
+    votes = Counter(vote.left_over for _, difference, vote in usable if difference == (removed, added))
+    site_index = votes.most_common(1)[0][0]
+    if pairing.left_over != site_index:
+        pairing = _pair(bulk, first, left_over=site_index)
+    if site_index is not None:
+        position = bulk.frac_coords[site_index]
+    else:
+        position = first.frac_coords[int(np.flatnonzero(pairing.sites < 0)[0])] - pairing.shift
+    coordinates = np.array([position if site < 0 else bulk.frac_coords[site] for site in pairing.sites])
+    ideal = Structure(bulk.lattice, _symbols(first), coordinates)
+    kind: Kind
+    if removed is None:
+        kind, name = "interstitial", f"{added}_i"
+    elif added is None:
+        kind, name = "vacancy", f"v_{removed}"
+    else:
+        kind, name = "substitution", f"{added}_{removed}"
+    x, y, z = (position % 1.0).tolist()
+    return PointDefect(
+        host=bulk.composition.reduced_formula,
+        name=name,
+        charge=charge,
+        kind=kind,
+        element=str(removed or added),
+        site_index=site_index,
+        fractional_position=(x, y, z),
+        neighbours=_neighbours(ideal, position),
+        multiplicity=None,
+        missing_electrons=None,
+        ideal_structure=ideal,
+    )
+
+
+def composition_difference(bulk: Structure, structure: Structure) -> tuple[str | None, str | None]:
+    """Element that a defect takes away and element that it adds.
+
+    Parameters
+    ----------
+    bulk
+        Supercell of the host.
+    structure
+        Supercell with the defect.
+
+    Returns
+    -------
+    tuple of (str or None, str or None)
+        Symbols removed and added; at least one is not None.
+
+    Raises
+    ------
+    FolderError
+        If the compositions do not differ by one vacancy, substitution or interstitial.
+    """
+    ours, bulks = Counter(_symbols(structure)), Counter(_symbols(bulk))
+    removed, added = list((bulks - ours).elements()), list((ours - bulks).elements())
+    if len(removed) > 1 or len(added) > 1 or not removed + added:
+        raise FolderError(
+            f"{_formula(ours)} is not the bulk {_formula(bulks)} with one point defect: {len(removed)} atoms removed, "
+            f"{len(added)} added (is the bulk file the supercell?)"
+        )
+    return (removed[0] if removed else None), (added[0] if added else None)
+
+
+def check_lattice(lattice: Lattice, *, bulk: Lattice) -> None:
+    """Refuse a supercell whose cell is not that of the bulk.
+
+    Parameters
+    ----------
+    lattice
+        Of the structure.
+    bulk
+        Of the bulk supercell.
+
+    Raises
+    ------
+    FolderError
+        If a length or an angle differs by more than ``LATTICE_TOLERANCE``; the message gives both cells in Å and degrees.
+    """
+    ours, bulks = np.array(lattice.parameters), np.array(bulk.parameters)
+    if not np.all(np.abs(ours - bulks) <= LATTICE_TOLERANCE * bulks):
+        raise FolderError(
+            f"cell {np.round(ours, 3).tolist()} is not that of the bulk, {np.round(bulks, 3).tolist()} (Å and degrees)"
+        )
+
+
+def matching_order(structure: Structure, *, ideal: Structure) -> NDArray[np.intp] | None:
+    """Order in which the sites of a structure are those of the ideal structure.
+
+    Parameters
+    ----------
+    structure
+        n sites, perhaps relaxed and drifted.
+    ideal
+        Ideal structure of the same composition.
+
+    Returns
+    -------
+    ndarray or None
+        Indices into ``structure``, shape (n,), by the pairing of least distances. None when the sites are in order as they
+        stand: all but at most three, or a tenth, are paired with the ideal site of their own index. These few have hopped.
+
+    Raises
+    ------
+    FolderError
+        If the composition is another, or the atoms are not near the ideal sites.
+    """
+    if Counter(_symbols(structure)) != Counter(_symbols(ideal)):
+        raise FolderError(
+            f"{_formula(Counter(_symbols(structure)))} where {_formula(Counter(_symbols(ideal)))} is expected"
+        )
+    sites = _pair(ideal, structure, left_over=None).sites
+    out_of_place = np.count_nonzero(sites != np.arange(len(sites)))
+    if _symbols(structure) == _symbols(ideal) and out_of_place <= max(3, len(sites) // 10):
+        return None
+    return np.argsort(sites)
+
+
+def _pair(bulk: Structure, structure: Structure, *, left_over: int | None) -> _Pairing:
+    """Pair atoms with bulk sites; ``left_over`` is a bulk site that must stay empty, or None to find one if there is any."""
+    symbols, bulk_symbols = np.array(_symbols(structure)), np.array(_symbols(bulk))
+    shift = np.zeros(3)
+    for _ in range(_ITERATIONS):
+        sites = np.full(len(structure), -1, dtype=np.intp)
+        distances = np.zeros(len(structure))
+        for element in sorted(set(symbols)):
+            atoms = np.flatnonzero(symbols == element)
+            targets = np.array([k for k in np.flatnonzero(bulk_symbols == element) if k != left_over], dtype=np.intp)
+            if not targets.size:
+                continue
+            cost = bulk.lattice.get_all_distances(structure.frac_coords[atoms] - shift, bulk.frac_coords[targets])
+            rows, columns = linear_sum_assignment(cost)
+            sites[atoms[rows]] = targets[columns]
+            distances[atoms[rows]] = cost[rows, columns]
+        paired = sites >= 0
+        displacements = _wrapped(structure.frac_coords[paired] - bulk.frac_coords[sites[paired]])
+        step = np.median(_wrapped(displacements - shift), axis=0)
+        shift = shift + step
+        if np.abs(step).max() < 1e-6:
+            break
+    misfit = float(np.median(distances[paired])) if paired.any() else np.inf
+    if misfit > MISFIT_LIMIT:
+        raise FolderError(
+            f"{_formula(Counter(_symbols(structure)))}: atoms are {misfit:.2f} Å (median) from the lattice sites of the bulk"
+        )
+    empty = sorted(set(range(len(bulk))) - set(sites[paired].tolist()))
+    return _Pairing(sites, empty[0] if empty else None, shift)
+
+
+def _neighbours(ideal: Structure, position: NDArray[np.float64]) -> tuple[str, ...]:
+    distances = ideal.lattice.get_all_distances([position], ideal.frac_coords)[0]
+    others = distances > 1e-3  # the defect's own atom is at the position
+    nearest = distances[others].min()
+    return tuple(sorted(np.array(_symbols(ideal))[others & (distances <= _SHELL * nearest)].tolist()))
+
+
+def _wrapped(displacements: NDArray[np.float64]) -> NDArray[np.float64]:
+    return displacements - np.round(displacements)
+
+
+def _symbols(structure: Structure) -> list[str]:
+    return [site.specie.symbol for site in structure]
+
+
+def _formula(counts: Counter[str]) -> str:
+    return " ".join(f"{symbol}{n}" for symbol, n in sorted(counts.items()))
