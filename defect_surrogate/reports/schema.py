@@ -1,153 +1,37 @@
-"""The schema of ``campaign.json``: CampaignReport → HostReport → VacancyReport, plain values only.
+"""The schema of ``campaign.json``: CampaignReport → HostReport → VacancyReport → entries, plain values only.
 
 Energies are in eV per supercell, lengths in Å, times in s. A value that does not exist or was not computed is null; no
-field is ever NaN or infinite. The terms are those of ``docs/reference/campaign-json.md``.
+field is ever NaN or infinite. ``docs/reference/campaign-json.md`` is made from the docstrings of these classes.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+
+from pydantic import JsonValue
+
+from defect_surrogate.reports.entries import (
+    BondReport,
+    ComparisonReport,
+    FailureReport,
+    MethodReport,
+    MinimumReport,
+    RelaxationReport,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BondReport",
+    "CampaignComparisonReport",
+    "CampaignReport",
+    "ComparisonReport",
+    "FailureReport",
+    "HostReport",
+    "MethodReport",
+    "MinimumReport",
+    "RelaxationReport",
+    "VacancyReport",
+]
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class BondReport:
-    """A new anion–anion bond: shorter than the sum of covalent radii with a tolerance, absent from ideal and host.
-
-    Attributes
-    ----------
-    elements
-        Symbols of the two atoms, alphabetical.
-    sites
-        Indices of the two atoms in the structure.
-    length
-        Å.
-    """
-
-    elements: tuple[str, str]
-    sites: tuple[int, int]
-    length: float
-
-
-@dataclass(frozen=True)
-class MinimumReport:
-    """A distinct minimum.
-
-    Attributes
-    ----------
-    label
-        Distortion whose relaxation has the lowest energy of the cluster.
-    labels
-        Every distortion that ended in this minimum, sorted.
-    energy
-        eV per supercell, at the level of the list the minimum is in.
-    relative_energy
-        Energy above the lowest minimum of the same level, eV.
-    converged
-        Whether the representative relaxation met its criterion.
-    motif
-        In words, e.g. ``Te–Te dimer, 2.76 Å`` or ``no new bonds``.
-    bonds
-        New anion–anion bonds.
-    structure_file
-        POSCAR of the minimum, relative to the run folder; null when it was not written.
-    """
-
-    label: str
-    labels: tuple[str, ...]
-    energy: float
-    relative_energy: float
-    converged: bool
-    motif: str
-    bonds: tuple[BondReport, ...]
-    structure_file: str | None
-
-
-@dataclass(frozen=True)
-class RelaxationReport:
-    """One relaxation, in one line.
-
-    Attributes
-    ----------
-    label
-        Distortion of the starting structure.
-    level
-        ``surrogate`` or ``reference``.
-    energy
-        eV per supercell; null if diverged without a finite energy.
-    steps
-        Ionic steps.
-    converged
-        Whether the criterion was met.
-    reason
-        Why it stopped.
-    detail
-        The reason in numbers.
-    seconds
-        Wall time, s; null when not known.
-    corrections
-        What custodian changed.
-    key
-        Key of the unit in the archive; null when the relaxation was not made by this software.
-    """
-
-    label: str
-    level: Literal["surrogate", "reference"]
-    energy: float | None
-    steps: int
-    converged: bool
-    reason: str
-    detail: str
-    seconds: float | None
-    corrections: tuple[str, ...]
-    key: str | None
-
-
-@dataclass(frozen=True)
-class FailureReport:
-    """A unit that has no result, and why.
-
-    Attributes
-    ----------
-    unit
-        Name of the unit, e.g. ``CdTe/v_Cd_0/Dimer/reference``.
-    error
-        Class of the error.
-    message
-        What it said.
-    """
-
-    unit: str
-    error: str
-    message: str
-
-
-@dataclass(frozen=True)
-class ComparisonReport:
-    """Surrogate + reference against the full reference search of the same sampling structures.
-
-    Attributes
-    ----------
-    hit
-        Whether surrogate + reference found an energy at most 0.05 eV above the lowest of the full reference search.
-    new_ground_state
-        Whether it found one lower by more than 0.05 eV.
-    energy_difference
-        E(surrogate + reference) − E(full reference search), eV.
-    full_reference_ground_state
-        Label of the lowest relaxation of the full reference search.
-    missed_motif
-        Motif of the ground state that was missed; null on a hit.
-    speedup
-        t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known.
-    """
-
-    hit: bool
-    new_ground_state: bool
-    energy_difference: float
-    full_reference_ground_state: str
-    missed_motif: str | None
-    speedup: float | None
 
 
 @dataclass(frozen=True)
@@ -177,25 +61,36 @@ class VacancyReport:
     surrogate_minima
         Distinct minima of the surrogate, ascending in energy; null when no surrogate was used.
     minima
-        Distinct minima of the reference level, ascending in energy; null when no reference relaxation finished.
+        Distinct minima of the reference level that surrogate + reference found, ascending in energy; without a surrogate,
+        of all reference relaxations. Null when no reference relaxation that can be ranked finished.
+    full_reference_minima
+        Distinct minima of the full reference search of all sampling structures; null unless it was run.
     reference_relaxations
-        Reference relaxations that surrogate + reference needs: the minima, and ``Unperturbed`` which energy lowering needs.
+        Reference relaxations that surrogate + reference needs: one for each surrogate minimum, and ``Unperturbed``, which
+        energy lowering needs. Without a surrogate, how many there are.
     ground_state
-        Lowest minimum of the reference level; null when there is none.
+        Lowest of ``minima``; null when there is none.
     energy_lowering
         E(ground state) − E(relaxed ``Unperturbed``) at the reference level, eV; null without an ``Unperturbed``.
     dft_saved
-        1 − (reference relaxations run after the surrogate) / (sampling structures), ``Unperturbed`` reference counted.
+        1 − (reference relaxations run after the surrogate) / (sampling structures), the ``Unperturbed`` reference counted;
+        null when no surrogate was used.
     dft_saved_without_unperturbed
-        The same, without the ``Unperturbed`` reference.
+        The same, the ``Unperturbed`` reference not counted.
     comparison
         Against the full reference search; null unless it was run.
     surrogate_seconds
         Sum of the wall times of the surrogate relaxations, s; null when not known.
     reference_seconds
         Sum of the wall times of the reference relaxations of surrogate + reference, s; null when not known.
+    unperturbed_file
+        POSCAR of the relaxed ``Unperturbed`` of the reference level, relative to the run folder; null without one.
+    threshold_sensitivity
+        Pairs of threshold and number of ``minima`` found with it.
+    methods
+        Methods of ``relaxations``.
     relaxations
-        Every finished relaxation.
+        Every finished relaxation, unconverged and diverged ones too.
     failures
         Every unit without a result.
     """
@@ -211,6 +106,7 @@ class VacancyReport:
     dropped: tuple[str, ...]
     surrogate_minima: tuple[MinimumReport, ...] | None
     minima: tuple[MinimumReport, ...] | None
+    full_reference_minima: tuple[MinimumReport, ...] | None
     reference_relaxations: int
     ground_state: MinimumReport | None
     energy_lowering: float | None
@@ -219,6 +115,9 @@ class VacancyReport:
     comparison: ComparisonReport | None
     surrogate_seconds: float | None
     reference_seconds: float | None
+    unperturbed_file: str | None
+    threshold_sensitivity: tuple[tuple[float, int], ...]
+    methods: tuple[MethodReport, ...]
     relaxations: tuple[RelaxationReport, ...]
     failures: tuple[FailureReport, ...]
 
@@ -243,12 +142,16 @@ class HostReport:
         Atoms in the supercell without the vacancy.
     lattice
         Lattice vectors of the supercell, rows, Å.
-    relaxed
-        Whether the host was relaxed at the reference level first.
+    relaxation
+        Relaxation of the host itself at the reference level; null when its cell was used as given.
     surrogate
         Level of theory of the surrogate; null when none was used.
     reference
         Level of theory of the reference; null when no reference relaxation finished.
+    reference_is_stand_in
+        Whether the reference is ``vasp-xtb``, which stands in for VASP where there is no licence and is not hybrid DFT.
+    methods
+        Every method used for this host.
     vacancies
         One report each.
     failures
@@ -262,11 +165,44 @@ class HostReport:
     oxidation_states: dict[str, float]
     supercell_atoms: int
     lattice: tuple[tuple[float, float, float], ...]
-    relaxed: bool
+    relaxation: RelaxationReport | None
     surrogate: str | None
     reference: str | None
+    reference_is_stand_in: bool
+    methods: tuple[MethodReport, ...]
     vacancies: tuple[VacancyReport, ...]
     failures: tuple[FailureReport, ...]
+
+
+@dataclass(frozen=True)
+class CampaignComparisonReport:
+    """Figures of merit over all vacancies whose full reference search was run.
+
+    Attributes
+    ----------
+    vacancies
+        How many vacancies have a ``comparison``.
+    hits
+        How many of these are hits.
+    new_ground_states
+        How many of these are new ground states.
+    mean_dft_saved
+        Mean of their ``dft_saved``; null when none is known.
+    mean_speedup
+        Arithmetic mean of the speed-ups; null when no times are known.
+    median_speedup
+        Median of the speed-ups; null when no times are known.
+    ratio_of_totals
+        Total time of the full reference searches over total time of surrogate + reference; null when not known.
+    """
+
+    vacancies: int
+    hits: int
+    new_ground_states: int
+    mean_dft_saved: float | None
+    mean_speedup: float | None
+    median_speedup: float | None
+    ratio_of_totals: float | None
 
 
 @dataclass(frozen=True)
@@ -280,13 +216,17 @@ class CampaignReport:
     created
         UTC time the report was made, ISO 8601.
     settings_digest
-        Digest of the settings of the run; null for an analysis of finished calculations.
+        Digest of ``settings``; null for an analysis of finished calculations.
+    settings
+        Every setting of the run, as in its settings file; null for an analysis of finished calculations.
     versions
         Library name → version.
     distance_threshold
-        Cosine distance below which two structures are one minimum (our choice: the paper gives none).
+        Cosine distance of SOAP vectors below which two structures are one minimum (our choice: the paper gives none).
     threshold_sensitivity
-        Pairs of threshold and number of reference minima over all vacancies found with it.
+        Pairs of threshold and sum over all vacancies of the ``minima`` found with it.
+    comparison
+        Against the full reference searches; null unless one was run.
     hosts
         One report each.
     """
@@ -294,7 +234,9 @@ class CampaignReport:
     schema_version: int
     created: str
     settings_digest: str | None
+    settings: dict[str, JsonValue] | None
     versions: dict[str, str]
     distance_threshold: float
     threshold_sensitivity: tuple[tuple[float, int], ...]
+    comparison: CampaignComparisonReport | None
     hosts: tuple[HostReport, ...]

@@ -1,0 +1,238 @@
+"""From relaxations to the report of one vacancy.
+
+Surrogate + reference is what a search by the paper (doi:10.1038/s41524-024-01303-9) runs at the reference level: one
+relaxation from each surrogate minimum, and ``Unperturbed``. The full reference search relaxes every sampling structure. The
+two are clustered apart, so that neither borrows the other's findings; without a surrogate there is only the second.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from pymatgen.core import Structure
+
+from defect_surrogate.distortions import UNPERTURBED
+from defect_surrogate.metrics import SearchTimes, dft_saved, is_hit, is_new_ground_state, speed_up
+from defect_surrogate.minima import find_minima, threshold_sensitivity
+from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
+from defect_surrogate.relaxation import Level, Relaxation
+from defect_surrogate.reports.labels import FROM_SURROGATE, label_order
+from defect_surrogate.reports.methods import finite, methods_of, relaxation_report
+from defect_surrogate.reports.schema import (
+    BondReport,
+    ComparisonReport,
+    FailureReport,
+    MinimumReport,
+    VacancyReport,
+)
+from defect_surrogate.settings import MinimaSettings
+from defect_surrogate.vacancies import Vacancy
+
+SENSITIVITY_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""The threshold of distinct minima is our choice; the report shows what these multiples of it would have given."""
+
+_UNSAFE = re.compile(r"[^\w.+%=,() -]|^[. -]|[. ]$")
+
+
+def vacancy_report(
+    vacancy: Vacancy,
+    *,
+    sampling_structures: int,
+    dropped: Sequence[str] = (),
+    surrogate: Mapping[str, Relaxation] | None,
+    reference: Mapping[str, Relaxation],
+    full_reference: bool = False,
+    failures: Sequence[FailureReport] = (),
+    keys: Mapping[tuple[Level, str], str] | None = None,
+    oxidation_states: Mapping[str, float] | None,
+    settings: MinimaSettings,
+) -> VacancyReport:
+    """Report what was searched and found for one vacancy.
+
+    Parameters
+    ----------
+    vacancy
+        The vacancy.
+    sampling_structures
+        How many sampling structures were made, those dropped not counted.
+    dropped
+        Labels of those dropped for too short distances.
+    surrogate
+        Surrogate relaxations by label; None when no surrogate was used, as for finished calculations.
+    reference
+        Reference relaxations by label: ``<label>_from_surrogate`` starts from a surrogate minimum, a plain label from a
+        sampling structure.
+    full_reference
+        Whether every sampling structure was sent to the reference level too. Without a surrogate it always is.
+    failures
+        Units of this vacancy without a result.
+    keys
+        Archive key by level and label, for those made by this software.
+    oxidation_states
+        Of the elements, to tell anions; judged by their families when None.
+    settings
+        When two structures are one minimum.
+
+    Returns
+    -------
+    VacancyReport
+        The report. ``minimum_structures`` gives the structures of the files it names.
+
+    Raises
+    ------
+    ReportError
+        If the relaxations of one level are not all at one level of theory: their energies cannot be compared.
+    """
+    found = _surrogate_and_reference(reference) if surrogate is not None else dict(reference)
+    all_plain = {label: one for label, one in reference.items() if not label.endswith(FROM_SURROGATE)}
+    full = all_plain if full_reference and surrogate is not None else {}
+    methods = methods_of(
+        [*(surrogate or {}).values(), *(found | full).values()], where=f"{vacancy.host}/{vacancy.label}"
+    )
+
+    def minima(relaxations: Mapping[str, Relaxation], folder: str) -> tuple[MinimumReport, ...]:
+        return _minima(relaxations, folder, vacancy=vacancy, oxidation_states=oxidation_states, settings=settings)
+
+    surrogate_minima = minima(surrogate, "surrogate") if surrogate is not None else None
+    reference_minima = minima(found, "")
+    full_minima = minima(full, "full_reference")
+    starts = len(surrogate_minima) if surrogate_minima is not None else None
+    saved = dft_saved(starts, sampling_structures=sampling_structures) if starts and sampling_structures else None
+    return VacancyReport(
+        name=vacancy.label,
+        element=vacancy.element,
+        charge=vacancy.charge,
+        site=vacancy.fractional_position,
+        multiplicity=vacancy.multiplicity,
+        environment=vacancy.environment,
+        missing_electrons=vacancy.missing_electrons,
+        sampling_structures=sampling_structures,
+        dropped=tuple(dropped),
+        surrogate_minima=surrogate_minima,
+        minima=reference_minima or None,
+        full_reference_minima=full_minima or None,
+        reference_relaxations=len(reference) if starts is None else starts + 1,
+        ground_state=reference_minima[0] if reference_minima else None,
+        energy_lowering=energy_lowering(found),
+        dft_saved=saved.with_unperturbed if saved else None,
+        dft_saved_without_unperturbed=saved.without_unperturbed if saved else None,
+        comparison=_comparison(reference_minima, full_minima, found=found, full=full, surrogate=surrogate or {}),
+        surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
+        reference_seconds=finite(_seconds(found.values())),
+        unperturbed_file=_path(vacancy, "", f"{UNPERTURBED}.vasp") if UNPERTURBED in found else None,
+        threshold_sensitivity=threshold_sensitivity(
+            found,
+            vacancy.fractional_position,
+            settings,
+            thresholds=[settings.distance_threshold * factor for factor in SENSITIVITY_FACTORS],
+            ideal=vacancy.ideal_structure,
+        ),
+        methods=methods,
+        relaxations=tuple(
+            relaxation_report(one, label=label, key=(keys or {}).get((one.level, label)))
+            for group in (surrogate or {}, found | full)
+            for label, one in sorted(group.items(), key=lambda item: label_order(item[0]))
+        ),
+        failures=tuple(failures),
+    )
+
+
+def minimum_structures(
+    report: VacancyReport, *, surrogate: Mapping[str, Relaxation] | None, reference: Mapping[str, Relaxation]
+) -> dict[str, Structure]:
+    """Collect the structures of the files that a report names.
+
+    Parameters
+    ----------
+    report
+        Made by ``vacancy_report`` from the same relaxations.
+    surrogate, reference
+        The relaxations by label.
+
+    Returns
+    -------
+    dict of str to Structure
+        Structure of each minimum, and of the relaxed ``Unperturbed``, by path relative to the run folder.
+    """
+    structures = {m.structure_file: (surrogate or {})[m.label].structure for m in report.surrogate_minima or ()}
+    for minimum in (*(report.minima or ()), *(report.full_reference_minima or ())):
+        structures[minimum.structure_file] = reference[minimum.label].structure
+    if report.unperturbed_file is not None:
+        structures[report.unperturbed_file] = reference[UNPERTURBED].structure
+    return structures
+
+
+def _surrogate_and_reference(reference: Mapping[str, Relaxation]) -> dict[str, Relaxation]:
+    return {label: one for label, one in reference.items() if label.endswith(FROM_SURROGATE) or label == UNPERTURBED}
+
+
+def _minima(
+    relaxations: Mapping[str, Relaxation],
+    folder: str,
+    *,
+    vacancy: Vacancy,
+    oxidation_states: Mapping[str, float] | None,
+    settings: MinimaSettings,
+) -> tuple[MinimumReport, ...]:
+    found = find_minima(relaxations, vacancy.fractional_position, settings, ideal=vacancy.ideal_structure)
+    unperturbed = relaxations.get(UNPERTURBED)
+    zero = finite(unperturbed.energy) if unperturbed is not None and unperturbed.rankable else None
+    reports = []
+    for rank, minimum in enumerate(found, start=1):
+        bonds = new_anion_bonds(
+            minimum.relaxation.structure, ideal=vacancy.ideal_structure, oxidation_states=oxidation_states
+        )
+        reports.append(
+            MinimumReport(
+                label=minimum.label,
+                labels=tuple(sorted(minimum.labels, key=label_order)),
+                energy=minimum.relaxation.energy,
+                relative_energy=minimum.relaxation.energy - found[0].relaxation.energy,
+                energy_to_unperturbed=None if zero is None else minimum.relaxation.energy - zero,
+                converged=minimum.relaxation.converged,
+                motif=motif(bonds),
+                bonds=tuple(BondReport(bond.elements, bond.sites, bond.length) for bond in bonds),
+                structure_file=_path(vacancy, folder, f"{rank}_{minimum.label}.vasp"),
+            )
+        )
+    return tuple(reports)
+
+
+def _comparison(
+    minima: Sequence[MinimumReport],
+    full_minima: Sequence[MinimumReport],
+    *,
+    found: Mapping[str, Relaxation],
+    full: Mapping[str, Relaxation],
+    surrogate: Mapping[str, Relaxation],
+) -> ComparisonReport | None:
+    if not minima or not full_minima:
+        return None
+    lowest, full_lowest = minima[0], full_minima[0]
+    hit = is_hit(lowest.energy, full_reference_energy=full_lowest.energy)
+    times = SearchTimes(
+        full_reference=_seconds(full.values()),
+        minima_reference=_seconds([one for label, one in found.items() if label.endswith(FROM_SURROGATE)]),
+        surrogate=_seconds(surrogate.values()),
+    )
+    return ComparisonReport(
+        hit=hit,
+        new_ground_state=is_new_ground_state(lowest.energy, full_reference_energy=full_lowest.energy),
+        energy_difference=lowest.energy - full_lowest.energy,
+        full_reference_ground_state=full_lowest.label,
+        full_reference_motif=full_lowest.motif,
+        missed_motif=None if hit else full_lowest.motif,
+        speedup=speed_up(times),
+        full_reference_seconds=finite(times.full_reference),
+        minima_reference_seconds=finite(times.minima_reference),
+    )
+
+
+def _path(vacancy: Vacancy, folder: str, name: str) -> str:
+    """Join a path that stays in the run folder; each unsafe character becomes ~ and its code, so no two names meet."""
+    parts = [part for part in ("minima", vacancy.host, vacancy.label, folder, name) if part]
+    return "/".join(_UNSAFE.sub(lambda match: "".join(f"~{ord(c):x}" for c in match[0]), part) for part in parts)
+
+
+def _seconds(relaxations: Collection[Relaxation]) -> float:
+    return math.fsum(one.provenance.seconds for one in relaxations) if relaxations else 0.0

@@ -1,0 +1,104 @@
+"""A report as text: a table of all vacancies, and the statements on each, for a terminal or for a flow's artifacts."""
+
+import re
+
+from defect_surrogate.reports.schema import CampaignReport, HostReport, VacancyReport
+from defect_surrogate.reports.statements import Statement, host_statements, in_ev, vacancy_statements
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~&])")
+
+
+def table_rows(campaign: CampaignReport) -> list[dict[str, str]]:
+    """One row for each vacancy, as text, for a terminal or a table artifact.
+
+    Parameters
+    ----------
+    campaign
+        The report.
+
+    Returns
+    -------
+    list of dict
+        Column → text; every row has the same columns.
+    """
+    return [_row(host, vacancy) for host in campaign.hosts for vacancy in host.vacancies]
+
+
+def summary_text(campaign: CampaignReport) -> str:
+    """Write the summary as plain text for a terminal; control characters in names are shown, not obeyed.
+
+    Parameters
+    ----------
+    campaign
+        The report.
+
+    Returns
+    -------
+    str
+        Lines of any length, ending with a newline.
+    """
+    lines = []
+    for host in campaign.hosts:
+        lines += [host.name, *(f"  {_marked(statement)}" for statement in host_statements(host)), ""]
+        for vacancy in host.vacancies:
+            lines.append(f"{host.name}/{vacancy.name}")
+            lines += [f"  {_marked(statement)}" for statement in vacancy_statements(vacancy, host=host)]
+            lines.append("")
+    if not any(host.vacancies for host in campaign.hosts):
+        lines.append("No vacancy was searched.")
+    shown = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines]
+    return "\n".join(shown).rstrip() + "\n"
+
+
+def summary_markdown(campaign: CampaignReport) -> str:
+    """Write the summary as Markdown for a flow's artifact.
+
+    Parameters
+    ----------
+    campaign
+        The report.
+
+    Returns
+    -------
+    str
+        Headings, lists; text from outside is escaped.
+    """
+    lines = []
+    for host in campaign.hosts:
+        lines += [f"## {_escaped(host.name)}", ""]
+        lines += [f"- {_escaped(_marked(statement))}" for statement in host_statements(host)]
+        for vacancy in host.vacancies:
+            lines += ["", f"### {_escaped(host.name)}/{_escaped(vacancy.name)}", ""]
+            lines += [f"- {_escaped(_marked(statement))}" for statement in vacancy_statements(vacancy, host=host)]
+        lines.append("")
+    if not any(host.vacancies for host in campaign.hosts):
+        lines.append("No vacancy was searched.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(host: HostReport, vacancy: VacancyReport) -> dict[str, str]:
+    comparison = vacancy.comparison
+    verdict = "–" if vacancy.surrogate_minima is None else "not run"
+    if comparison is not None:
+        verdict = "new ground state" if comparison.new_ground_state else "hit" if comparison.hit else "missed"
+        verdict += f" ({in_ev(comparison.energy_difference)})"
+    return {
+        "vacancy": f"{host.name}/{vacancy.name}",
+        "sampling structures": str(vacancy.sampling_structures),
+        "surrogate minima": "–" if vacancy.surrogate_minima is None else str(len(vacancy.surrogate_minima)),
+        "reference relaxations": str(vacancy.reference_relaxations),
+        "reference minima": str(len(vacancy.minima or ())),
+        "energy lowering": "–" if vacancy.energy_lowering is None else in_ev(vacancy.energy_lowering),
+        "new bonds": "–" if vacancy.ground_state is None else vacancy.ground_state.motif,
+        "DFT saved": "–" if vacancy.dft_saved is None else f"{vacancy.dft_saved:.0%}",
+        "full reference search": verdict,
+        "failures": str(len(vacancy.failures)),
+    }
+
+
+def _marked(statement: Statement) -> str:
+    return f"Warning: {statement.text}" if statement.kind == "warning" else statement.text
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

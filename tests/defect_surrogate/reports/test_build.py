@@ -1,0 +1,155 @@
+import dataclasses
+
+import pytest
+
+from defect_surrogate.errors import ReportError
+from defect_surrogate.relaxation import Provenance
+from defect_surrogate.reports.build import minimum_structures, vacancy_report
+from defect_surrogate.settings import MinimaSettings
+
+NAN = float("nan")
+
+
+def build(vacancy, reference, surrogate=None, **changes):
+    arguments = {
+        "sampling_structures": 15,
+        "surrogate": surrogate,
+        "reference": reference,
+        "oxidation_states": {"Cd": 2.0, "Te": -2.0},
+        "settings": MinimaSettings(),
+    }
+    return vacancy_report(vacancy, **(arguments | changes))
+
+
+def test_hse_search_has_two_minima_and_the_known_ground_state(analysed):
+    (report,) = analysed.campaign.hosts[0].vacancies
+    assert len(report.minima) == 2
+    assert report.energy_lowering == pytest.approx(-0.755, abs=1e-3)
+    assert report.ground_state == report.minima[0]
+    (bond,) = report.ground_state.bonds
+    assert bond.elements == ("Te", "Te")
+    assert bond.length == pytest.approx(2.75, abs=0.01)
+    assert report.ground_state.motif == "Te–Te dimer, 2.75 Å"
+    assert report.minima[1].motif == "no new bonds"
+    assert report.minima[1].labels[0] == "Unperturbed"
+    assert sum(len(minimum.labels) for minimum in report.minima) == 26
+    assert report.minima[1].relative_energy == pytest.approx(report.minima[1].energy - report.minima[0].energy)
+    assert (report.surrogate_minima, report.comparison, report.dft_saved) == (None, None, None)
+    assert dict(report.threshold_sensitivity)[1e-3] == 2
+
+
+def test_miss_is_told_with_its_motif_and_energy(missed):
+    (report,) = missed.campaign.hosts[0].vacancies
+    assert len(report.surrogate_minima) == 1
+    assert report.reference_relaxations == 2
+    assert report.dft_saved == pytest.approx(1 - 2 / 26)
+    assert report.dft_saved_without_unperturbed == pytest.approx(1 - 1 / 26)
+    assert report.energy_lowering == 0.0
+    assert not report.comparison.hit
+    assert report.comparison.missed_motif == "Te–Te dimer, 2.75 Å"
+    assert report.comparison.energy_difference == pytest.approx(0.755, abs=1e-3)
+    assert [minimum.motif for minimum in report.full_reference_minima] == ["Te–Te dimer, 2.75 Å", "no new bonds"]
+    assert all("Te–Te" not in minimum.motif for minimum in report.minima)
+
+
+def test_full_search_lends_nothing_to_surrogate_and_reference(missed):
+    (report,) = missed.campaign.hosts[0].vacancies
+    assert set(report.minima[0].labels) == {"Unperturbed", f"{report.surrogate_minima[0].label}_from_surrogate"}
+    assert not any("surrogate" in label for one in report.full_reference_minima for label in one.labels)
+
+
+def test_times_and_speedup_follow_their_definitions(missed):
+    (report,) = missed.campaign.hosts[0].vacancies
+    assert report.surrogate_seconds == pytest.approx(26 * 10)
+    assert report.reference_seconds == pytest.approx(2 * 100)
+    assert report.comparison.speedup == pytest.approx(25 * 100 / (100 + 260))
+
+
+def test_hit_when_surrogate_leads_to_the_dimer(v_cd, hse, collapsed):
+    reference = {**hse, "Dimer_from_surrogate": hse["Bond_Distortion_-40.0%"]}
+    report = build(v_cd, reference, surrogate=collapsed, full_reference=True)
+    assert report.comparison.hit
+    assert not report.comparison.new_ground_state
+    assert report.comparison.missed_motif is None
+    assert report.energy_lowering == pytest.approx(-0.755, abs=1e-3)
+
+
+def test_new_ground_state_when_the_full_search_missed_it(v_cd, hse, collapsed):
+    full = {label: one for label, one in hse.items() if one.energy > -206}
+    reference = {**full, "Dimer_from_surrogate": hse["Bond_Distortion_-40.0%"]}
+    comparison = build(v_cd, reference, surrogate=collapsed, full_reference=True).comparison
+    assert comparison.hit
+    assert comparison.new_ground_state
+    assert comparison.energy_difference == pytest.approx(-0.75, abs=0.01)
+
+
+def test_plain_labels_do_not_count_without_the_full_search(v_cd, hse, collapsed):
+    report = build(v_cd, hse, surrogate=collapsed, full_reference=False)
+    assert report.comparison is None
+    assert report.full_reference_minima is None
+    assert [one.label for one in report.relaxations if one.level == "reference"] == ["Unperturbed"]
+
+
+def test_no_energy_lowering_without_unperturbed(v_cd, hse):
+    reference = {label: one for label, one in hse.items() if label != "Unperturbed"}
+    report = build(v_cd, reference)
+    assert report.energy_lowering is None
+    assert report.unperturbed_file is None
+    assert {minimum.energy_to_unperturbed for minimum in report.minima} == {None}
+
+
+def test_diverged_is_reported_but_never_ranked(v_cd, hse):
+    diverged = dataclasses.replace(hse["Unperturbed"], energy=-9999.0, converged=False, reason="diverged")
+    nan = dataclasses.replace(hse["Unperturbed"], energy=NAN, converged=False, reason="diverged")
+    reference = {"Unperturbed": hse["Unperturbed"], "Dimer": diverged, "Rattled": nan}
+    report = build(v_cd, reference)
+    assert report.ground_state.label == "Unperturbed"
+    assert {one.label: one.energy for one in report.relaxations if one.reason == "diverged"} == {
+        "Dimer": None,
+        "Rattled": None,
+    }
+
+
+def test_unconverged_ground_state_is_flagged(v_cd, hse):
+    unconverged = dataclasses.replace(hse["Bond_Distortion_-40.0%"], converged=False, reason="step limit")
+    report = build(v_cd, {"Unperturbed": hse["Unperturbed"], "Bond_Distortion_-40.0%": unconverged})
+    assert report.ground_state.label == "Bond_Distortion_-40.0%"
+    assert not report.ground_state.converged
+
+
+@pytest.mark.parametrize("surrogate", [None, {}])
+def test_nothing_finished_is_a_report_of_nothing(v_cd, surrogate):
+    report = build(v_cd, {}, surrogate=surrogate)
+    assert (report.minima, report.ground_state, report.energy_lowering, report.dft_saved) == (None, None, None, None)
+    assert report.relaxations == ()
+    assert minimum_structures(report, surrogate=surrogate, reference={}) == {}
+
+
+def test_unknown_times_are_null(v_cd, hse):
+    provenance = dataclasses.replace(hse["Unperturbed"].provenance, seconds=NAN)
+    report = build(v_cd, {"Unperturbed": dataclasses.replace(hse["Unperturbed"], provenance=provenance)})
+    assert report.reference_seconds is None
+    assert report.relaxations[0].seconds is None
+
+
+def test_two_levels_of_theory_are_never_ranked_together(v_cd, hse):
+    stand_in = Provenance("GFN1-xTB (vasp-xtb, stand-in for VASP)", "d", 1.0, 1, ())
+    mixed = {**hse, "Dimer": dataclasses.replace(hse["Unperturbed"], provenance=stand_in)}
+    with pytest.raises(ReportError, match=r"CdTe/v_Cd_0: reference relaxations .*GFN1-xTB.*HSE06"):
+        build(v_cd, mixed)
+
+
+def test_minimum_structures_are_those_of_the_relaxations(missed, hse):
+    (report,) = missed.campaign.hosts[0].vacancies
+    dimer = report.full_reference_minima[0]
+    assert missed.structures[dimer.structure_file] == hse[dimer.label].structure
+    assert dimer.structure_file == f"minima/CdTe/v_Cd_0/full_reference/1_{dimer.label}.vasp"
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", "..", ".hidden", "<script>", "CON:", "trailing."])
+def test_names_cannot_leave_the_run_folder(v_cd, hse, name):
+    report = build(dataclasses.replace(v_cd, host=name), {"Unperturbed": hse["Unperturbed"]})
+    parts = report.unperturbed_file.split("/")
+    assert len(parts) == 4
+    assert not any(part in {"", ".", ".."} or part.startswith(".") for part in parts)
+    assert not any(c in report.unperturbed_file for c in "<>:\\")

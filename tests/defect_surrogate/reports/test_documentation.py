@@ -1,0 +1,44 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from defect_surrogate.reports.documentation import (
+    CLASSES,
+    PAGE_NAME,
+    SCHEMA_NAME,
+    SETTINGS_PAGE_NAME,
+    field_descriptions,
+    json_schema,
+    reference_page,
+    write_documentation,
+)
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+
+
+@pytest.mark.parametrize("name", [PAGE_NAME, SCHEMA_NAME, SETTINGS_PAGE_NAME])
+def test_committed_documentation_is_up_to_date(tmp_path, name):
+    write_documentation(tmp_path)
+    committed, made = ((folder / name).read_text(encoding="utf-8") for folder in (REFERENCE, tmp_path))
+    assert committed == made, "run: python -m defect_surrogate.reports.documentation docs/reference"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_field_is_described(cls):
+    assert list(field_descriptions(cls)) == [field.name for field in dataclasses.fields(cls)]
+    assert all(field_descriptions(cls).values())
+
+
+def test_schema_describes_every_object():
+    definitions = json_schema()["$defs"]
+    for cls in CLASSES[1:]:
+        assert all("description" in value for value in definitions[cls.__name__]["properties"].values())
+
+
+def test_page_says_types_in_words():
+    page = reference_page()
+    assert "| `energy_lowering` | number or null |" in page
+    assert "| `site` | [number, number, number] |" in page
+    assert "| `hosts` | array of [HostReport](#hostreport) |" in page
+    assert '| `level` | `"surrogate"` or `"reference"` |' in page

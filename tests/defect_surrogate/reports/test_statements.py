@@ -1,0 +1,84 @@
+import dataclasses
+
+import pytest
+
+from defect_surrogate.reports.schema import FailureReport
+from defect_surrogate.reports.statements import host_statements, in_ev, vacancy_statements
+
+
+def texts(case, **changes):
+    host = case.campaign.hosts[0]
+    return [
+        (statement.kind, statement.text)
+        for statement in vacancy_statements(dataclasses.replace(host.vacancies[0], **changes), host=host)
+    ]
+
+
+def test_miss_is_said_plainly(missed):
+    (text,) = [text for kind, text in texts(missed) if kind == "missed"]
+    assert text.startswith(
+        "Missed by the surrogate: Te–Te dimer, 2.75 Å (from Bond_Distortion_-55.0%) is 0.755 eV lower than"
+    )
+    assert "25 of 26 relaxations finished" in text
+
+
+def test_what_was_searched_and_found_is_said(analysed):
+    (searched, found) = texts(analysed)
+    assert "26 finished relaxations at the reference level (HSE06 (VASP))" in searched[1]
+    assert found == (
+        "found",
+        "2 distinct minima at the reference level. Ground state: Te–Te dimer, 2.75 Å (from Bond_Distortion_-55.0%). "
+        "Energy lowering: −0.755 eV relative to the relaxed Unperturbed structure.",
+    )
+
+
+def test_every_trouble_is_a_warning(missed):
+    warnings = "\n".join(text for kind, text in texts(missed) if kind == "warning")
+    assert "1 surrogate relaxation diverged, not ranked: Bond_Distortion_-57.5%" in warnings
+    assert (
+        "1 reference relaxation did not converge, ranked nevertheless: Bond_Distortion_-55.0% (step limit" in warnings
+    )
+    assert "1 sampling structure dropped by ShakeNBreak" in warnings
+    assert "Failed: CdTe/v_Cd_0/Bond_Distortion_-60.0%/reference: ReferenceRunError: killed by signal 9" in warnings
+
+
+def test_unconverged_ground_state_and_missing_unperturbed_are_warned_of(analysed):
+    report = analysed.campaign.hosts[0].vacancies[0]
+    ground = dataclasses.replace(report.ground_state, converged=False)
+    said = "\n".join(text for _, text in texts(analysed, ground_state=ground, energy_lowering=None))
+    assert "its energy and bonds are provisional" in said
+    assert "Energy lowering is not known" in said
+
+
+def test_unknown_hit_is_said_to_be_unknown(missed):
+    said = "\n".join(text for _, text in texts(missed, comparison=None))
+    assert "is not known: the full reference search" in said
+
+
+def test_nothing_found_is_said(analysed):
+    assert "no ground state is known" in "\n".join(text for _, text in texts(analysed, ground_state=None, minima=None))
+
+
+def test_many_failures_are_counted(missed):
+    failures = tuple(FailureReport(f"CdTe/v_Cd_0/{i}/reference", "E", "m") for i in range(9))
+    said = [text for _, text in texts(missed, failures=failures)]
+    assert "9 units failed in all." in said
+    assert sum(text.startswith("Failed: ") for text in said) == 3
+
+
+def test_stand_in_and_unconverged_host_are_warned_of(missed):
+    host = missed.campaign.hosts[0]
+    trouble = dataclasses.replace(
+        host,
+        reference="GFN1-xTB (vasp-xtb, stand-in for VASP)",
+        reference_is_stand_in=True,
+        relaxation=dataclasses.replace(host.relaxation, converged=False),
+    )
+    said = "\n".join(statement.text for statement in host_statements(trouble) if statement.kind == "warning")
+    assert "not those of hybrid DFT" in said
+    assert "The host's own relaxation did not converge" in said
+
+
+@pytest.mark.parametrize(("energy", "text"), [(-0.7552, "−0.755 eV"), (0.05, "+0.050 eV"), (-0.0001, "0.000 eV")])
+def test_energies_for_people(energy, text):
+    assert in_ev(energy) == text
