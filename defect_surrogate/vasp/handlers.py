@@ -1,0 +1,180 @@
+"""Which of custodian's handlers watch a reference relaxation, and why.
+
+Energies of one defect are compared with each other to 0.05 eV, so a correction may change how the minimum is reached
+but not the energy surface: a unit that alone was run with other k-points, smearing, projectors or FFT grid would be
+ranked wrongly.
+
+Taken
+-----
+``KilledHandler`` (here)
+    An executable ended by SIGKILL or SIGTERM that custodian did not send (out of memory, scheduler, ``kill -9``) is
+    no error to be corrected: without it the other handlers would judge half-written files.
+``VaspErrorHandler``
+    The texts VASP prints. Left out of its list are those whose cure is another energy surface: ``tet``, ``dentet``
+    and ``algo_tet`` (smearing, k-points), ``real_optlay``, ``rspher``, ``nicht_konv`` and ``subspacematrix`` (LREAL);
+    the first ones cannot occur with ISMEAR = 0, and the others are a warning or stop VASP, which is then reported.
+    A few more cures touch k-points or projectors in a host; ``relax_with_vasp`` refuses their results.
+``StdErrHandler``
+    Memory and symmetry texts on standard error.
+``PotimErrorHandler``
+    An energy that rises by more than 1 eV per atom in one step: half the POTIM.
+``NonConvergingErrorHandler``
+    Ten ionic steps in a row that used up NELM: another ALGO now rather than after 300 steps.
+``FrozenJobErrorHandler``
+    vasp.out untouched for 6 h (hybrid: one electronic step of a large cell can take an hour), 30 min for
+    ``vasp-xtb``.
+``ElectronicErrorHandler`` (here)
+    ``UnconvergedErrorHandler`` only where the last step did not converge electronically. Using up NSW is left alone:
+    NSW is the limit of the user and not converging is a result; restarting with IBRION = 1, as custodian would,
+    changes the optimiser, which can change the basin.
+``WalltimeHandler``
+    Only with a walltime in the settings: STOPCAR in time for the last steps to end.
+
+Left out
+--------
+``PositiveEnergyErrorHandler`` (the first steps of a distorted structure may well be positive; one that ends
+so ranks last), ``LargeSigmaHandler`` and ``IncorrectSmearingHandler`` (SIGMA, ISMEAR), ``AliasingErrorHandler`` (FFT
+grid; PREC = Accurate avoids the error), ``DriftErrorHandler`` (its one cure, PREC = Accurate, is set),
+``MeshSymmetryErrorHandler`` and ``KspacingMetalHandler`` (k-points).
+
+Validators are ``VasprunXMLValidator`` (readable to the end) and ``VaspFilesValidator``.
+"""
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from custodian.custodian import ErrorHandler
+from custodian.vasp.handlers import (
+    FrozenJobErrorHandler,
+    NonConvergingErrorHandler,
+    PotimErrorHandler,
+    StdErrHandler,
+    UnconvergedErrorHandler,
+    VaspErrorHandler,
+    WalltimeHandler,
+)
+from custodian.vasp.io import load_vasprun
+from custodian.vasp.jobs import VaspJob
+
+from defect_surrogate.vasp.inputs import ReferenceMethod
+
+OUTPUTS = ("vasprun.xml", "OUTCAR", "OSZICAR", "XDATCAR", "STOPCAR")
+"""Removed before each attempt, so that what is read afterwards was written by it."""
+
+_CHANGES_THE_ENERGY = ("tet", "dentet", "algo_tet", "real_optlay", "rspher", "nicht_konv", "subspacematrix")
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+
+class ReferenceJob(VaspJob):
+    """A VASP run that knows how it ended.
+
+    Without custodian's search for a Γ-only executable (``auto_gamma``): the settings say which one runs.
+    """
+
+    stopped_by_custodian = False
+
+    def run(self, directory: str = "./") -> subprocess.Popen[bytes]:
+        """Start the executable in ``directory`` with no earlier output in it."""
+        for name in OUTPUTS:
+            Path(directory, name).unlink(missing_ok=True)
+        self.stopped_by_custodian = False
+        return super().run(directory)
+
+    def terminate(self, directory: str = "./") -> None:
+        """End the process group, because a monitor wants to correct something."""
+        self.stopped_by_custodian = True
+        super().terminate(directory)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the last execution; None while it runs or if none was started."""
+        process: subprocess.Popen[bytes] | None = getattr(self, "_vasp_process", None)
+        return None if process is None else process.poll()
+
+    @property
+    def killed_by(self) -> signal.Signals | None:
+        """SIGKILL or SIGTERM if one of them ended the executable, or, as launchers report it, one of its ranks."""
+        code = self.exit_code
+        return next((number for number in _SIGNALS if code in (-number, 128 + number)), None)
+
+
+class KilledHandler(ErrorHandler):
+    """Refuses to correct an executable that somebody else killed.
+
+    Parameters
+    ----------
+    job
+        The run.
+    """
+
+    is_monitor = False
+
+    def __init__(self, job: ReferenceJob) -> None:
+        self.job = job
+
+    def check(self, directory: str = "./") -> bool:
+        """Whether it was killed, and not by custodian."""
+        return self.job.killed_by is not None and not self.job.stopped_by_custodian
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Say so, and that nothing can be done."""
+        return {"errors": [f"killed by {self.job.killed_by.name if self.job.killed_by else None}"], "actions": None}
+
+
+class ElectronicErrorHandler(UnconvergedErrorHandler):
+    """Corrects a last step that did not converge electronically, and leaves the ionic loop alone."""
+
+    def check(self, directory: str = "./") -> bool:
+        """Whether vasprun.xml is whole and its last step used up NELM."""
+        try:
+            return not load_vasprun(str(Path(directory, self.output_filename))).converged_electronic
+        except Exception:  # a file that cannot be read is the validators' business
+            return False
+
+
+def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
+    """Choose the handlers of a run, in the order in which they are asked.
+
+    Parameters
+    ----------
+    job
+        The run.
+    method
+        Holds the walltime and says which executable it is.
+
+    Returns
+    -------
+    list of ErrorHandler
+        As the module explains.
+    """
+    texts = [name for name in VaspErrorHandler.error_msgs if name not in _CHANGES_THE_ENERGY]
+    chosen = [
+        KilledHandler(job),
+        VaspErrorHandler(errors_subset_to_catch=texts),
+        StdErrHandler(),
+        PotimErrorHandler(),
+        NonConvergingErrorHandler(),
+        ElectronicErrorHandler(),
+        FrozenJobErrorHandler(timeout=1800 if method.is_stand_in else 21600),
+    ]
+    if method.walltime is not None:
+        chosen.append(WalltimeHandler(wall_time=method.walltime, buffer_time=walltime_buffer(method.walltime)))
+    return chosen
+
+
+def walltime_buffer(walltime: int) -> int:
+    """Seconds before the walltime at which STOPCAR is written: custodian's 300, or a tenth of a shorter walltime.
+
+    Parameters
+    ----------
+    walltime
+        Seconds.
+
+    Returns
+    -------
+    int
+        Seconds.
+    """
+    return min(300, walltime // 10)
