@@ -43,7 +43,7 @@ class Host:
     supercell
         Supercell without a vacancy, sites grouped by element.
     oxidation_states
-        Mean oxidation state of each element, by symbol.
+        Mean oxidation state of each element, by symbol, units of e.
     source
         Name of the file, or Materials Project id, it was read from.
     digest

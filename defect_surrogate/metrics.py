@@ -38,11 +38,11 @@ class SearchTimes:
     Attributes
     ----------
     full_reference
-        Reference relaxations of all sampling structures; NaN when not known.
+        Reference relaxations of all sampling structures, s; NaN when not known.
     minima_reference
-        Reference relaxations of the surrogate's minima; NaN when not known.
+        Reference relaxations of the surrogate's minima, s; NaN when not known.
     surrogate
-        Surrogate relaxations of all sampling structures; NaN when not known.
+        Surrogate relaxations of all sampling structures, s; NaN when not known.
     """
 
     full_reference: float
@@ -59,9 +59,9 @@ class SpeedUps:
     mean
         Arithmetic mean of the speed-ups of the defects.
     median
-        Their median.
+        Their median, dimensionless.
     ratio_of_totals
-        Total time of the full reference searches over total time of surrogate + reference.
+        Ratio of the total time of the full reference searches to total time of surrogate + reference.
     defects
         Number of defects whose times are known; the others are left out.
     """

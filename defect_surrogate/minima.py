@@ -118,7 +118,7 @@ def threshold_sensitivity(
     Parameters
     ----------
     relaxations, site, settings, ideal
-        As for ``find_minima``; the threshold in ``settings`` is not used.
+        As for ``find_minima``, fractional, shape (3,); the threshold in ``settings`` is not used.
     thresholds
         Cosine distances, each above 0.
 

@@ -57,7 +57,7 @@ def anion_elements(structure: Structure, *, oxidation_states: Mapping[str, float
     structure
         Any structure.
     oxidation_states
-        Of the elements, when known; fractional ones (NaS2, CuS) are fine.
+        Of the elements, units of e, when known; fractional ones (NaS2, CuS) are fine.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def new_anion_bonds(
     ideal
         Ideal structure of the defect, the same n sites in the same order.
     oxidation_states
-        Of the elements; anions are judged by their families when absent.
+        Of the elements, units of e; anions are judged by their families when absent.
     tolerance
         Added to the sum of covalent radii, Å.
 

@@ -48,7 +48,7 @@ class Provenance:
     Attributes
     ----------
     level_of_theory
-        In words, e.g. ``HSE06 (VASP 6.4.2)`` or ``GFN1-xTB (vasp-xtb, stand-in for VASP)``.
+        In words, e.g. ``HSE06 (VASP)`` or ``GFN1-xTB (vasp-xtb, stand-in for VASP)``.
     method
         Digest of all that decides the result besides the starting structure.
     seconds

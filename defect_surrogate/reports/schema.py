@@ -137,7 +137,7 @@ class HostReport:
     digest
         Digest of the host's unit cell as read.
     oxidation_states
-        Of each element.
+        Of each element, units of e.
     supercell_atoms
         Atoms in the supercell without the vacancy.
     lattice
@@ -193,7 +193,7 @@ class CampaignComparisonReport:
     median_speedup
         Median of the speed-ups; null when no times are known.
     ratio_of_totals
-        Total time of the full reference searches over total time of surrogate + reference; null when not known.
+        Ratio of the total time of the full reference searches to that of surrogate + reference; null when not known.
     """
 
     vacancies: int
@@ -224,7 +224,7 @@ class CampaignReport:
     distance_threshold
         Cosine distance of SOAP vectors below which two structures are one minimum (our choice: the paper gives none).
     threshold_sensitivity
-        Pairs of threshold and sum over all vacancies of the ``minima`` found with it.
+        Pairs of threshold (cosine distance) and sum over all vacancies of the ``minima`` found with it.
     comparison
         Against the full reference searches; null unless one was run.
     hosts
