@@ -1,0 +1,97 @@
+"""The command ``vasp-xtb``: input and output in the current directory; exit code 0, 1 (stop) or 143 (SIGTERM).
+
+A run ends by itself when the process that started it dies, even by SIGKILL, so that no orphan goes on computing: the
+kernel is asked for a SIGTERM then (``PR_SET_PDEATHSIG``, prctl(2); Linux only; it comes with the end of the *thread*
+that started the run, so that thread has to wait for it, as custodian's does). Where SIGHUP is ignored, as under
+nohup, the run is meant to outlive its parent and goes on. SIGTERM is waited for in a thread and so obeyed at once, also in the
+middle of tblite's work; the files then hold the steps that were done, as VASP's do.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import NATURE, VERSION
+from .errors import VaspXtbStop
+
+_PR_SET_PDEATHSIG = 1
+_TERMINATED = 128 + signal.SIGTERM
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run vasp-xtb in the current directory.
+
+    Parameters
+    ----------
+    argv
+        Command line, ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    parent = os.getppid()
+    _parser().parse_args(argv)
+    _obey_sigterm()
+    _end_with(parent)
+    try:
+        from .run import run  # noqa: PLC0415  the slow imports come after the watch for SIGTERM
+
+        run(Path.cwd(), console=sys.stdout)
+    except (VaspXtbStop, OSError) as error:
+        sys.stdout.write(_refusal(str(error)))
+        sys.stdout.flush()
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vasp-xtb",
+        description="A licence-free stand-in for VASP: reads POSCAR, INCAR, KPOINTS and POTCAR in the current directory, "
+        "computes with GFN1-xTB (doi:10.1021/acs.jctc.7b00118) by tblite at Gamma, and writes vasprun.xml, OUTCAR, "
+        "OSZICAR, CONTCAR, XDATCAR and standard output in VASP's formats. It is not VASP.",
+        epilog="INCAR tags of its own: XTB_METHOD = GFN1-xTB | GFN2-xTB, XTB_MIN_WIDTH = smallest width of the cell in "
+        "Angstrom (10; also an environment variable). STOPCAR with LSTOP or LABORT ends a run. Threads: OMP_NUM_THREADS.",
+    )
+    parser.add_argument("--version", action="version", version=f"{NATURE}; version {VERSION}")
+    return parser
+
+
+def _obey_sigterm() -> None:
+    """End with 143 on SIGTERM at once: Python's own handlers wait for the library call to return."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        os._exit(_TERMINATED)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel for SIGTERM at the death of the parent, and end now if it has died already."""
+    if not sys.platform.startswith("linux") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(_TERMINATED)
+
+
+def _refusal(message: str) -> str:
+    """Return a message in the kind of box VASP prints before it stops."""
+    rule = " " + 77 * "-"
+    return (
+        f"{rule}\n|  EEEEEEE  RRRRRR   RRRRRR   OOOOOOO  RRRRRR   ({NATURE})\n|\n"
+        f"|     {message}\n|\n|       ---->  I REFUSE TO CONTINUE WITH THIS SICK JOB ... BYE!!! <----\n{rule}\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
