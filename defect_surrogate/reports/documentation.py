@@ -53,8 +53,9 @@ _SETTINGS_INTRODUCTION = """\
 
 <!-- Made by `python -m defect_surrogate.reports.documentation docs/reference`; edit the descriptions, not this file. -->
 
-A settings file is YAML with the sections below, all optional: `defect-surrogate search CdTe.cif --settings search.yaml`. Unknown
-keys are refused. Unless said otherwise a default is that of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9), Methods.
+A settings file is YAML with the sections below, all optional: `defect-surrogate search CdTe.cif --settings search.yaml`.
+Unknown keys are refused. Unless said otherwise a default is that of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9),
+Methods.
 """
 
 

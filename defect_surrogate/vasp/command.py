@@ -40,12 +40,12 @@ def find_command(command: Sequence[str]) -> tuple[str, ...]:
 def guarded_command(command: Sequence[str], *, stand_in: bool) -> list[str]:
     """Prefix a command so that it has the right threads and does not outlive the process that waits for it.
 
-    ``vasp-xtb`` gets one thread (the settings count its processes) and asks the kernel itself for a signal when its
-    parent dies. VASP's threads are the user's business and its environment is left alone; it is started by ``setpriv
-    --pdeathsig TERM`` where that exists (Linux, util-linux 2.33): the kernel then sends SIGTERM when the worker is
-    killed. TERM ends VASP, and ``mpirun`` and ``srun`` pass it on to ranks on other nodes, which they cannot do with
-    KILL. ``setpriv`` and ``env`` replace themselves by the program, so that process id, process group and exit code
-    stay those custodian watches.
+    ``vasp-xtb`` gets one thread: the settings count its processes. VASP's threads are the user's business and its
+    environment is left alone. Both are started by ``setpriv --pdeathsig TERM`` where that exists (Linux, util-linux
+    2.33): the kernel then sends SIGTERM when the worker is killed, or the thread that waits for the program ends. TERM
+    ends VASP, and ``mpirun`` and ``srun`` pass it on to ranks on other nodes, which they cannot do with KILL.
+    ``setpriv`` and ``env`` replace themselves by the program, so that process id, process group and exit code stay those
+    custodian watches.
 
     Parameters
     ----------
@@ -59,9 +59,8 @@ def guarded_command(command: Sequence[str], *, stand_in: bool) -> list[str]:
     list of str
         Words to start.
     """
-    if stand_in:
-        return ["env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", *command]
-    return [*_death_signal_prefix(), *command]
+    threads = ["env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"] if stand_in else []
+    return [*_death_signal_prefix(), *threads, *command]
 
 
 @cache

@@ -1,14 +1,12 @@
-"""The command ``vasp-xtb``: input and output in the current directory; exit code 0, 1 (stop) or 143 (SIGTERM).
+"""The command ``vasp-xtb``: input and output in the current directory.
 
-A run ends by itself when the process that started it dies, even by SIGKILL, so that no orphan goes on computing: the
-kernel is asked for a SIGTERM then (``PR_SET_PDEATHSIG``, prctl(2); Linux only; it comes with the end of the *thread*
-that started the run, so that thread has to wait for it, as custodian's does). Where SIGHUP is ignored, as under
-nohup, the run is meant to outlive its parent and goes on. SIGTERM is waited for in a thread and so obeyed at once, also in the
-middle of tblite's work; the files then hold the steps that were done, as VASP's do.
+Exit code 0; 1, refused, with a message as VASP prints it; 74, a file could not be read or written; 143, SIGTERM. SIGTERM is
+waited for in a thread and so obeyed at once, also in the middle of tblite's work; the files then hold the steps that were
+done, as VASP's do.
 """
 
 import argparse
-import ctypes
+import contextlib
 import os
 import signal
 import sys
@@ -19,7 +17,7 @@ from pathlib import Path
 from . import NATURE, VERSION
 from .errors import VaspXtbStop
 
-_PR_SET_PDEATHSIG = 1
+_FILE_TROUBLE = 74  # EX_IOERR, sysexits.h
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -36,18 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    parent = os.getppid()
     _parser().parse_args(argv)
     _obey_sigterm()
-    _end_with(parent)
     try:
         from .run import run  # noqa: PLC0415  the slow imports come after the watch for SIGTERM
 
         run(Path.cwd(), console=sys.stdout)
     except (VaspXtbStop, OSError) as error:
-        sys.stdout.write(_refusal(str(error)))
-        sys.stdout.flush()
-        return 1
+        with contextlib.suppress(OSError):
+            sys.stdout.write(_refusal(str(error)))
+            sys.stdout.flush()
+        return 1 if isinstance(error, VaspXtbStop) else _FILE_TROUBLE
     return 0
 
 
@@ -73,15 +70,6 @@ def _obey_sigterm() -> None:
         os._exit(_TERMINATED)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """Ask the kernel for SIGTERM at the death of the parent, and end now if it has died already."""
-    if not sys.platform.startswith("linux") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(_TERMINATED)
 
 
 def _refusal(message: str) -> str:

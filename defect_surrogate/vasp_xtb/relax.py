@@ -26,6 +26,8 @@ from .poscar import Poscar
 DEFAULT_POTIM = 0.5
 MAX_STEP = 0.2
 """Å, the longest step of an atom at the default POTIM; ASE's default."""
+FORCE_NOISE = 1e-8
+"""eV/Å, below which forces are rounding errors of tblite; going on with EDIFFG = 0 would divide by a step of zero."""
 CURVATURE = 10.0
 """eV/Å², first guess of the curvature for IBRION = 1 and 2 at the default POTIM; ASE's default for the line search.
 
@@ -168,7 +170,7 @@ class _IonicSteps(Calculator):
             constraint.adjust_forces(self.atoms, forces)
         if self._job.settings.moves_cell:
             forces = np.vstack([forces, -self.atoms.get_volume() * evaluation.stress / len(self.atoms)])
-        return bool(np.linalg.norm(forces, axis=1).max() < -criterion)
+        return bool(np.linalg.norm(forces, axis=1).max() < max(-criterion, FORCE_NOISE))
 
 
 def _constraints(poscar: Poscar) -> list[FixAtoms | FixScaled]:

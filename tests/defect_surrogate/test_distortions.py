@@ -55,8 +55,13 @@ def test_the_unperturbed_is_the_ideal_one(sampled, vacancy):
 def test_each_has_a_seed_and_a_rattle_of_its_own(sampled, vacancy):
     rattled = [start for start in sampled.structures if start.label != "Unperturbed"]
     assert len({start.seed for start in rattled}) == 14
-    far = int(np.argmax(vacancy.ideal_structure.lattice.get_all_distances(
-        [vacancy.fractional_position], vacancy.ideal_structure.frac_coords)[0]))
+    far = int(
+        np.argmax(
+            vacancy.ideal_structure.lattice.get_all_distances(
+                [vacancy.fractional_position], vacancy.ideal_structure.frac_coords
+            )[0]
+        )
+    )
     positions = {tuple(np.round(start.structure[far].coords, 6)) for start in rattled}
     assert len(positions) == 14
 
@@ -93,7 +98,11 @@ def test_the_same_settings_give_the_same_structures(sampled, vacancy, host):
 
 def test_no_missing_electrons_means_a_rattle(host):
     (vacancy,) = find_vacancies(host, VacancySettings(charge=-2))
-    assert [s.label for s in sampling_set(vacancy, host, DistortionSettings()).structures] == ["Unperturbed", "Rattled", "Dimer"]
+    assert [s.label for s in sampling_set(vacancy, host, DistortionSettings()).structures] == [
+        "Unperturbed",
+        "Rattled",
+        "Dimer",
+    ]
 
 
 def test_atoms_too_close_are_dropped_and_named(vacancy, host):
@@ -111,5 +120,8 @@ def test_the_increment_is_symmetric(vacancy, host, increment, count):
 
 
 def test_no_oxidation_states_are_left(sampled):
-    assert all(site.specie.oxi_state is None if hasattr(site.specie, "oxi_state") else True
-               for start in sampled.structures for site in start.structure)
+    assert all(
+        site.specie.oxi_state is None if hasattr(site.specie, "oxi_state") else True
+        for start in sampled.structures
+        for site in start.structure
+    )

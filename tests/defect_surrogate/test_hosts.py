@@ -1,6 +1,7 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write as ase_write
@@ -31,7 +32,10 @@ def write_cif(path, structure):
 
 def write_extxyz(path, structure):
     atoms = Atoms(
-        [s.specie.symbol for s in structure], scaled_positions=structure.frac_coords, cell=structure.lattice.matrix, pbc=True
+        [s.specie.symbol for s in structure],
+        scaled_positions=structure.frac_coords,
+        cell=structure.lattice.matrix,
+        pbc=True,
     )
     ase_write(path, atoms, format="extxyz")
 
@@ -117,7 +121,7 @@ def test_partial_occupancy(tmp_path):
 
 def test_overlapping_atoms(tmp_path, zincblende_cdte):
     crowded = zincblende_cdte.copy()
-    crowded.append("Cd", crowded[1].coords + [0.4, 0, 0], coords_are_cartesian=True)
+    crowded.append("Cd", crowded[1].coords + np.array([0.4, 0, 0]), coords_are_cartesian=True)
     refused(poscar(tmp_path, crowded), ["POSCAR", "overlap", "0.400 Å", "(Te)"])
 
 
@@ -141,7 +145,9 @@ def test_absurd_volume(tmp_path, zincblende_cdte):
 
 
 def test_no_cation(tmp_path):
-    selenium = Structure(Lattice.hexagonal(4.37, 4.95), ["Se"] * 3, [[0.22, 0, 0], [0, 0.22, 1 / 3], [0.78, 0.78, 2 / 3]])
+    selenium = Structure(
+        Lattice.hexagonal(4.37, 4.95), ["Se"] * 3, [[0.22, 0, 0], [0, 0.22, 1 / 3], [0.78, 0.78, 2 / 3]]
+    )
     refused(poscar(tmp_path, selenium), ["POSCAR", "oxidation states", "Se"])
 
 

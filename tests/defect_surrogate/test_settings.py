@@ -68,7 +68,12 @@ def test_no_file_content_escapes_the_typed_error(tmp_path_factory, content):
 
 @pytest.mark.parametrize(
     ("command", "stand_in"),
-    [(["vasp-xtb"], True), (["/opt/bin/vasp-xtb"], True), (["srun", "vasp_gam"], False), (["mpirun", "vasp-xtb"], True)],
+    [
+        (["vasp-xtb"], True),
+        (["/opt/bin/vasp-xtb"], True),
+        (["srun", "vasp_gam"], False),
+        (["mpirun", "vasp-xtb"], True),
+    ],
 )
 def test_the_stand_in_is_known_by_its_name(command, stand_in):
     assert ReferenceSettings(vasp_cmd=command).is_stand_in is stand_in

@@ -91,9 +91,7 @@ def _publish_many(root, unit, energy, barrier):
 def test_of_many_at_once_one_is_published(archive, unit):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
-    workers = [
-        context.Process(target=_publish_many, args=(archive.root, unit, -float(i), barrier)) for i in range(4)
-    ]
+    workers = [context.Process(target=_publish_many, args=(archive.root, unit, -float(i), barrier)) for i in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -177,9 +175,9 @@ def test_names_cannot_leave_the_archive(archive, unit):
 
 
 def test_the_index_is_made_from_the_units(archive, unit):
-    from ase.db import connect
-
     import dataclasses
+
+    from ase.db import connect
 
     archive.publish(unit, relaxation(unit.structure))
     other = dataclasses.replace(unit, label="Dimer", method="other")
@@ -237,7 +235,7 @@ def test_kill_9_while_publishing_leaves_whole_units_only(archive, unit, tmp_path
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    published = [path for path in (archive.root / "units").glob("*/*/*/*/*")]
+    published = list((archive.root / "units").glob("*/*/*/*/*"))
     assert len(list(archive.records())) == len(published)
     assert list((archive.root / "rejected").iterdir()) == []
     assert 0 < len(published) < 400 or delay < 0.1

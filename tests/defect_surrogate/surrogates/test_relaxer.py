@@ -2,9 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
-from ase.build import bulk
 from ase.optimize import FIRE
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
@@ -120,10 +120,14 @@ def test_others_go_on_after_one_diverged(chain, rattled_copper):
     structure, sites = chain
     calculator = Harmonic(sites.copy(), "nan energy", patience=0)
     finished = []
-    relaxed = relax([structure], as_potential(calculator), settings=SurrogateSettings(), on_finished=lambda *a: finished.append(a))
+    relaxed = relax(
+        [structure], as_potential(calculator), settings=SurrogateSettings(), on_finished=lambda *a: finished.append(a)
+    )
     assert np.isnan(relaxed[0].energy)
     assert finished == [(0, relaxed[0])]
-    results = relax([rattled_copper, rattled_copper], as_potential(EMT()), settings=SurrogateSettings(force_tolerance=1e-2))
+    results = relax(
+        [rattled_copper, rattled_copper], as_potential(EMT()), settings=SurrogateSettings(force_tolerance=1e-2)
+    )
     assert results[0].energy == results[1].energy
 
 

@@ -54,11 +54,13 @@ def test_guard_keeps_process_and_exit_code():
         assert (process.returncode, int(output)) == (7, process.pid)
 
 
-def test_executable_dies_with_a_worker_killed_by_sigkill(tmp_path):
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_executable_dies_with_a_worker_killed_by_sigkill(stand_in):
     worker = (
         "import subprocess, sys, time\n"
         "from defect_surrogate.vasp.command import guarded_command\n"
-        "child = subprocess.Popen(guarded_command(['sleep', '300'], stand_in=False), start_new_session=True)\n"
+        "child = subprocess.Popen(guarded_command(['sleep', '300'], "
+        f"stand_in={stand_in}), start_new_session=True)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(300)\n"
     )

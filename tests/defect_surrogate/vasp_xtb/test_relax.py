@@ -163,3 +163,13 @@ def test_reaching_nelm_is_told_and_goes_on(water: Atoms, write_inputs: WriteInpu
     said = run_in(directory)
     assert said.count("self-consistency was not achieved in the given number of steps (NELM = 3)") == 3
     assert len(frames(directory)) == 3
+
+
+def test_a_zero_ediffg_goes_to_the_noise_of_the_forces_and_ends(
+    water: Atoms, write_inputs: WriteInputs, run_in: RunIn
+) -> None:
+    directory = write_inputs(water, incar="NSW = 400; IBRION = 1; EDIFFG = 0; EDIFF = 1E-8")
+    run_in(directory)
+    last = frames(directory)[-1]
+    assert np.isfinite(last.get_forces()).all()
+    assert np.linalg.norm(last.get_forces(), axis=1).max() < 1e-6
