@@ -111,6 +111,11 @@ class Relaxation:
         """Whether energy and structure may be compared with those of other relaxations."""
         return self.reason != "diverged"
 
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself; one that was interrupted from outside is not the result of its unit."""
+        return self.reason not in ("time limit", "stopped")
+
 
 @dataclass(frozen=True)
 class Unit:

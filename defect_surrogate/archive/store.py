@@ -158,7 +158,9 @@ class Archive:
             raise
         shutil.rmtree(path, ignore_errors=True)
 
-    def publish(self, unit: Unit, relaxation: Relaxation, *, files: Path | None = None) -> Relaxation:
+    def publish(
+        self, unit: Unit, relaxation: Relaxation, *, files: Path | None = None, leave_out: tuple[str, ...] = ()
+    ) -> Relaxation:
         """Put a finished relaxation into the archive, at once or not at all.
 
         Parameters
@@ -169,6 +171,8 @@ class Archive:
             The outcome, with its frames.
         files
             Directory of calculation files to keep with it; copied.
+        leave_out
+            Names of files that are not kept, such as licensed ones.
 
         Returns
         -------
@@ -178,8 +182,11 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If it cannot be written, for example because the disk is full. Nothing is published then.
+            If it cannot be written, for example because the disk is full, or if it was interrupted and so is not the result
+            of the unit. Nothing is published then.
         """
+        if not relaxation.finished:
+            raise ArchiveError(f"{unit.name}: ended by a {relaxation.reason} ({relaxation.detail}): not its result")
         target = self.path(unit)
         attempt = None
         try:
@@ -187,7 +194,7 @@ class Archive:
             staging = attempt / "unit"
             staging.mkdir()
             if files is not None:
-                shutil.copytree(files, staging / "files", symlinks=False)
+                shutil.copytree(files, staging / "files", ignore=shutil.ignore_patterns(*leave_out))
             write_frames(staging / "frames.extxyz", relaxation.frames)
             contents = {
                 str(file.relative_to(staging)): {"bytes": file.stat().st_size, "sha256": durable.file_digest(file)}

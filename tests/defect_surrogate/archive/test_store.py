@@ -156,6 +156,21 @@ def test_a_broken_attempt_stays_to_look_at_until_the_next(archive, unit):
         assert again.exists()
 
 
+@pytest.mark.parametrize("reason", ["time limit", "stopped"])
+def test_an_interrupted_relaxation_is_not_published(archive, unit, reason):
+    with pytest.raises(ArchiveError, match=f"{unit.name}: ended by a {reason}"):
+        archive.publish(unit, relaxation(unit.structure, converged=False, reason=reason))
+    assert archive.find(unit) is None
+
+
+def test_licensed_files_are_left_out(archive, unit, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("POTCAR", "OUTCAR"):
+        (tmp_path / "run" / name).write_text(name)
+    archive.publish(unit, relaxation(unit.structure), files=tmp_path / "run", leave_out=("POTCAR",))
+    assert [path.name for path in (archive.path(unit) / "files").iterdir()] == ["OUTCAR"]
+
+
 def test_failures_are_noted_until_the_unit_is_finished(archive, unit):
     archive.record_failure(unit, RuntimeError("worker lost"))
     archive.record_failure(unit, ValueError("again"))
