@@ -25,6 +25,9 @@ LARGEST_DISTORTION = 0.6
 
 UNPERTURBED = "Unperturbed"
 
+FROM_SURROGATE = "_from_surrogate"
+"""Ending of the label of a reference relaxation that starts from a surrogate minimum, ShakeNBreak's ``_from_`` convention."""
+
 
 @dataclass(frozen=True)
 class SamplingStructure:

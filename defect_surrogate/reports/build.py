@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pymatgen.core import Structure
 
-from defect_surrogate.distortions import UNPERTURBED
+from defect_surrogate.defect_site import PointDefect
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
 from defect_surrogate.metrics import SearchTimes, dft_saved, is_hit, is_new_ground_state, speed_up
 from defect_surrogate.minima import find_minima, threshold_sensitivity
 from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation
-from defect_surrogate.reports.labels import FROM_SURROGATE, label_order
+from defect_surrogate.reports.labels import label_order
 from defect_surrogate.reports.methods import finite, methods_of, relaxation_report
 from defect_surrogate.reports.schema import (
     BondReport,
@@ -35,7 +36,7 @@ _UNSAFE = re.compile(r"[^\w.+%=,() -]|^[. -]|[. ]$")
 
 
 def vacancy_report(
-    vacancy: Vacancy,
+    vacancy: Vacancy | PointDefect,
     *,
     sampling_structures: int,
     dropped: Sequence[str] = (),
@@ -170,7 +171,7 @@ def _minima(
     relaxations: Mapping[str, Relaxation],
     folder: str,
     *,
-    vacancy: Vacancy,
+    vacancy: Vacancy | PointDefect,
     oxidation_states: Mapping[str, float] | None,
     settings: MinimaSettings,
 ) -> tuple[MinimumReport, ...]:
@@ -228,7 +229,7 @@ def _comparison(
     )
 
 
-def _path(vacancy: Vacancy, folder: str, name: str) -> str:
+def _path(vacancy: Vacancy | PointDefect, folder: str, name: str) -> str:
     """Join a path that stays in the run folder; each unsafe character becomes ~ and its code, so no two names meet."""
     parts = [part for part in ("minima", vacancy.host, vacancy.label, folder, name) if part]
     return "/".join(_UNSAFE.sub(lambda match: "".join(f"~{ord(c):x}" for c in match[0]), part) for part in parts)

@@ -140,10 +140,17 @@ def settings_page() -> str:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             rows = [
-                f"| `{key}` | `{_yaml(entry.default)}` | {entry.description} |" for key, entry in section.model_fields.items()
+                f"| `{key}` | `{_yaml(entry.default)}` | {entry.description} |"
+                for key, entry in section.model_fields.items()
             ]
             first_line = inspect.cleandoc(section.__doc__ or "")
-            parts += [f"## `{name}`\n", f"{_code(first_line)}\n", "| key | default | meaning |\n| --- | --- | --- |", *rows, ""]
+            parts += [
+                f"## `{name}`\n",
+                f"{_code(first_line)}\n",
+                "| key | default | meaning |\n| --- | --- | --- |",
+                *rows,
+                "",
+            ]
         else:
             plain.append(f"| `{name}` | `{_yaml(field.default)}` | {field.description} |")
     parts += ["## Outside the sections\n", "| key | default | meaning |\n| --- | --- | --- |", *plain, ""]

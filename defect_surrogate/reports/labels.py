@@ -7,7 +7,8 @@
 import re
 from dataclasses import dataclass
 
-FROM_SURROGATE = "_from_surrogate"
+from defect_surrogate.distortions import FROM_SURROGATE
+
 _HIGH_ENERGY = "_High_Energy"
 _BOND_DISTORTION = re.compile(r"Bond_Distortion_(-?\d{1,3}(?:\.\d+)?)%")
 

@@ -6,8 +6,8 @@ The page, the terminal and the artifacts of a flow all say these sentences, so t
 from dataclasses import dataclass
 from typing import Literal
 
+from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reports.labels import FROM_SURROGATE
 from defect_surrogate.reports.schema import (
     ComparisonReport,
     HostReport,

@@ -23,10 +23,7 @@ DEFAULT_MIN_WIDTH = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What vasp-xtb takes from the INCAR; names and units are VASP's.
-
-    ``tags`` holds every tag with its value as written, in the order of the file.
-    """
+    """What vasp-xtb takes from the INCAR. Names and units are VASP's: eV, eV/Å, Å; ``tags`` holds every tag as written."""
 
     tags: tuple[tuple[str, str], ...]
     system: str
