@@ -70,7 +70,11 @@ def room(dotted):
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
-    forbidden = {"defect_surrogate": ("flows", "tasks", "prefect", "dask", "distributed"), "tasks": ("flows",), "flows": ()}
+    forbidden = {
+        "defect_surrogate": ("flows", "tasks", "prefect", "dask", "distributed"),
+        "tasks": ("flows",),
+        "flows": (),
+    }
     own = room(".".join(parts))
     for name in imported(path):
         assert name.split(".")[0] not in forbidden[parts[0]], f"imports {name}"

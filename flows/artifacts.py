@@ -1,0 +1,18 @@
+"""What a run leaves for Prefect's dashboard: a table of all vacancies, and the summary."""
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from defect_surrogate.reports.schema import CampaignReport
+from defect_surrogate.reports.summary import summary_markdown, table_rows
+
+
+def publish_artifacts(report: CampaignReport) -> None:
+    """Attach result table and summary to the flow run.
+
+    Parameters
+    ----------
+    report
+        Of the run.
+    """
+    create_table_artifact(table_rows(report), key="vacancies", description="One row for each vacancy.")
+    create_markdown_artifact(summary_markdown(report), key="summary", description="What was searched and found.")

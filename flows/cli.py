@@ -1,0 +1,300 @@
+"""The command line: ``defect-surrogate``.
+
+Results go to standard output, all else to standard error. Exit codes: 0 done; 1 done, but some units have no result; 2 the
+input cannot be used; 3 the Prefect server, the Dask cluster or the archive failed; 130 interrupted.
+"""
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from defect_surrogate.errors import DefectSurrogateError, InputError
+
+if TYPE_CHECKING:
+    from defect_surrogate.reports.schema import CampaignReport
+    from defect_surrogate.settings import SearchSettings
+
+FAILURES, BAD_INPUT, BROKEN, INTERRUPTED = 1, 2, 3, 130
+
+EPILOG = (
+    "Exit codes: 0 done; 1 done, but some units have no result (the report names them); 2 the input cannot be used; "
+    "3 Prefect server, Dask cluster or archive failed; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="defect-surrogate",
+    help="Find the ground-state structures of point defects: a force field searches, DFT relaxes only the distinct minima.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier search.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made when missing.", show_default=False)]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", "-s", help="YAML file of settings; see docs/reference.", show_default=False)
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Host crystal: CIF, POSCAR, CONTCAR, extxyz or pymatgen JSON (also .gz), or a Materials Project id.",
+        show_default=False,
+    ),
+]
+Elements = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--elements", "-e", help="Elements to remove, e.g. Cd or Cd,Zn; all cations when absent.", show_default=False
+    ),
+]
+Surrogate = Annotated[
+    str | None,
+    typer.Option(
+        help="Force field: a name such as chgnet, matgl:NAME, or the path of a checkpoint.", show_default=False
+    ),
+]
+FullReference = Annotated[
+    bool,
+    typer.Option("--full-reference", help="Relax all sampling structures at the reference level too, and compare."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="List what would be searched and run, write the inputs of one unit, run nothing."),
+]
+
+
+class _Options:
+    debug = False
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"defect-surrogate {version('defect-surrogate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    _Options.debug = debug
+
+
+@app.command(epilog=EPILOG)
+def search(  # noqa: PLR0917  (typer knows options by their annotation)
+    source: Source,
+    out: Out,
+    elements: Elements = None,
+    settings_file: SettingsFile = None,
+    surrogate: Surrogate = None,
+    full_reference: FullReference = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Search the vacancies of a host: distort, relax with the force field, relax the distinct minima at the reference level.
+
+    Work that the folder of the run holds already is not done again.
+    """
+    with _errors(resume=None if dry_run else out):
+        settings = _settings(settings_file, elements, surrogate, full_reference=full_reference)
+        if dry_run:
+            _show_plan(source, out, settings, as_json=as_json)
+            return
+        from flows.driver import run_search  # noqa: PLC0415  (commands that only look should start at once)
+
+        _finish(run_search(source, out, settings), out, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def resume(run: Run, as_json: Json = False) -> None:
+    """Continue a search that was interrupted, or try again what broke; finished units are not run again."""
+    with _errors(resume=run):
+        from flows.driver import run_search  # noqa: PLC0415
+        from flows.run_folder import open_run  # noqa: PLC0415
+
+        folder = open_run(run)
+        _finish(run_search(folder.source, run, folder.settings), run, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def analyse(
+    tree: Annotated[
+        Path,
+        typer.Argument(metavar="TREE", help="ShakeNBreak folder of one defect, or of several.", show_default=False),
+    ],
+    bulk: Annotated[Path, typer.Option("--bulk", help="POSCAR of the supercell without defect.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the report; not written when absent.", show_default=False),
+    ] = None,
+    settings_file: SettingsFile = None,
+    as_json: Json = False,
+) -> None:
+    """Analyse somebody's finished ShakeNBreak calculations: distinct minima, reconstructions, report. Nothing is computed."""
+    with _errors(resume=None):
+        from flows.analyse import analyse as analyse_tree  # noqa: PLC0415
+
+        settings = _settings(settings_file, None, None, full_reference=False)
+        _finish(analyse_tree(tree, bulk=bulk, out=out, settings=settings.minima), out, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def report(run: Run, as_json: Json = False) -> None:
+    """Write the report of a run anew from its archive, also while the search is running."""
+    with _errors(resume=None):
+        from flows.driver import rebuild_report  # noqa: PLC0415
+
+        _finish(rebuild_report(run), run, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def status(run: Run, as_json: Json = False) -> None:
+    """Count what is finished, running and failed in a run."""
+    with _errors(resume=None):
+        from flows.driver import count_units  # noqa: PLC0415
+        from flows.run_folder import open_run  # noqa: PLC0415
+
+        folder = open_run(run)
+        counts, failures = count_units(folder), folder.archive.failures()
+        if as_json:
+            content = {"counts": [asdict(one) for one in counts], "failures": [asdict(one) for one in failures]}
+            typer.echo(json.dumps(content, indent=1))
+            return
+        for one in counts:
+            state = f"{one.finished} of {one.total} finished, {one.running} running, {one.failed} failed"
+            typer.echo(f"{one.defect:<30} {one.level:<10} {state}")
+        if not counts:
+            typer.echo(f"{run}: the search has not come to its first unit")
+        for failure in failures:
+            typer.echo(f"failed: {failure.name}: {failure.error}: {failure.message}")
+
+
+@app.command(epilog=EPILOG)
+def reindex(run: Run) -> None:
+    """Verify every unit of a run's archive, and make its ASE database anew."""
+    with _errors(resume=None):
+        from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415
+        from flows.run_folder import open_run  # noqa: PLC0415
+
+        archive = open_run(run).archive
+        typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
+
+
+@app.command(epilog=EPILOG)
+def doctor(as_json: Json = False) -> None:
+    """Say which libraries, force fields, POTCARs, executables and servers there are, and what to do about a miss."""
+    with _errors(resume=None):
+        from flows.doctor import examine  # noqa: PLC0415
+
+        checks = examine()
+        if as_json:
+            typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
+        else:
+            for check in checks:
+                typer.echo(f"{check.state:<9} {check.subject}: {check.found}")
+                if check.advice:
+                    typer.echo(f"          → {check.advice}")
+        if any(check.state == "missing" for check in checks):
+            raise typer.Exit(FAILURES)
+
+
+def _settings(
+    file: Path | None, elements: list[str] | None, surrogate: str | None, *, full_reference: bool
+) -> "SearchSettings":
+    from defect_surrogate.settings import SearchSettings, read_settings  # noqa: PLC0415
+
+    settings = SearchSettings() if file is None else read_settings(file)
+    content = settings.model_dump()
+    if elements:
+        content["vacancies"]["elements"] = [symbol.strip() for entry in elements for symbol in entry.split(",")]
+    if surrogate is not None:
+        content["surrogate"]["potential"] = str(Path(surrogate).absolute()) if Path(surrogate).exists() else surrogate
+    if full_reference:
+        content["full_reference"] = True
+    return SearchSettings.model_validate(content)
+
+
+def _show_plan(source: str, out: Path, settings: "SearchSettings", *, as_json: bool) -> None:
+    from flows.plan import plan_search  # noqa: PLC0415
+
+    plan = plan_search(source, out, settings)
+    if as_json:
+        typer.echo(json.dumps(asdict(plan), indent=1, ensure_ascii=False))
+        return
+    states = ", ".join(f"{element} {state:+g}" for element, state in plan.oxidation_states.items())
+    typer.echo(f"{plan.host}: supercell of {plan.supercell_atoms} atoms, cell {plan.cell}; oxidation states {states}")
+    for vacancy in plan.vacancies:
+        typer.echo(f"{vacancy.name} ({vacancy.environment}): {len(vacancy.sampling_structures)} sampling structures")
+        typer.echo("".join(f"  {label}\n" for label in vacancy.sampling_structures).rstrip())
+        if vacancy.dropped:
+            typer.echo(f"  dropped, atoms too close: {', '.join(vacancy.dropped)}")
+    typer.echo(f"{len(plan.finished)} units in the archive already; {len(plan.to_run)} would be run:")
+    typer.echo(
+        "".join(f"  {name}\n" for name in plan.to_run) + "  and one at the reference level from each surrogate minimum"
+    )
+    typer.echo(f"VASP inputs of one unit: {plan.inputs}")
+
+
+def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> None:
+    from defect_surrogate.reports.files import campaign_json  # noqa: PLC0415
+    from defect_surrogate.reports.summary import summary_text  # noqa: PLC0415
+    from flows.results import failure_count  # noqa: PLC0415
+
+    typer.echo(campaign_json(campaign) if as_json else summary_text(campaign), nl=False)
+    if out is not None and not as_json:
+        typer.echo(f"\nreport: {out / 'report.html'}")
+    if failures := failure_count(campaign):
+        typer.echo(f"{failures} units have no result; the report says why", err=True)
+        raise typer.Exit(FAILURES)
+
+
+@contextlib.contextmanager
+def _errors(*, resume: Path | None) -> Iterator[None]:
+    """Log to the terminal, and turn errors into one line and an exit code."""
+    from flows.progress import log_to_terminal  # noqa: PLC0415
+
+    log_to_terminal(logging.DEBUG if _Options.debug else logging.INFO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = f"; what is finished is kept: defect-surrogate resume {resume}" if resume is not None else ""
+        _fail(f"interrupted{hint}", INTERRUPTED)
+    except InputError as error:
+        _fail(f"error: {error}", BAD_INPUT, error)
+    except DefectSurrogateError as error:
+        _fail(f"error: {error}", BROKEN, error)
+    except typer.Exit:
+        raise
+    except Exception as error:
+        advice = "" if _Options.debug else " (defect-surrogate --debug … shows where)"
+        _fail(f"error: {type(error).__name__}: {error}{advice}", BROKEN, error)
+
+
+def _fail(message: str, code: int, error: BaseException | None = None) -> NoReturn:
+    if _Options.debug and error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | Any) -> None:
+    raise KeyboardInterrupt

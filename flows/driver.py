@@ -1,0 +1,179 @@
+"""What the command line does with a run: search it, look at it, plan it."""
+
+import contextlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.archive.store import KEY_DIGITS
+from defect_surrogate.crystal_files import check_crystal, read_crystal
+from defect_surrogate.errors import InputError
+from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.reports.schema import CampaignReport
+from defect_surrogate.settings import SearchSettings
+from flows.run_folder import RunFolder, locked, open_run
+
+logger = logging.getLogger(__name__)
+
+PREFECT_VARIABLES = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # our own lines say it; the server has Prefect's
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "defect_surrogate,tasks,flows",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+"""Read by Prefect at its import, here and in the workers."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Units of one defect at one level.
+
+    Attributes
+    ----------
+    defect
+        ``host/defect``.
+    level
+        Level of theory.
+    total, finished, failed, running
+        How many; failed ones have no result, and the last attempt broke.
+    """
+
+    defect: str
+    level: str
+    total: int
+    finished: int
+    failed: int
+    running: int
+
+
+def run_search(source: str, out: Path, settings: SearchSettings) -> CampaignReport:
+    """Search a host in a run folder, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    source
+        Path of the host's file, or a Materials Project id.
+    out
+        Folder of the run.
+    settings
+        Of the search.
+
+    Returns
+    -------
+    CampaignReport
+        Also written into the folder.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If the search cannot be done at all.
+    """
+    for name, value in PREFECT_VARIABLES.items():
+        os.environ.setdefault(name, value)
+    check_folder(out)
+    with locked(out):  # held by the flow itself; asked for here before a second server starts on one database
+        pass
+    check_crystal(*read_crystal(source))
+    from flows.service import prefect_server  # noqa: PLC0415  (Prefect reads the environment at import)
+
+    with prefect_server(out / "prefect") as server:
+        from flows.search_host import search_host  # noqa: PLC0415  (takes seconds, in which the server starts)
+
+        with server.ready():
+            return search_host(source, str(out), settings)
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a path that cannot be the folder of a run.
+
+    Parameters
+    ----------
+    out
+        The path.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be the folder of a run: {error}") from error
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out}: cannot be written")
+
+
+def rebuild_report(path: Path) -> CampaignReport:
+    """Make the report of a run anew from its archive.
+
+    Parameters
+    ----------
+    path
+        Folder of the run.
+
+    Returns
+    -------
+    CampaignReport
+        Of what the archive holds.
+    """
+    from flows.results import write_results  # noqa: PLC0415  (seconds to import)
+    from flows.search import Work, search  # noqa: PLC0415
+
+    run = open_run(path)
+
+    def look_up(works: Sequence[Work]) -> dict[str, Relaxation]:
+        found = {work.unit.name: run.archive.find(work.unit) for work in works}
+        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
+
+    return write_results(run, search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up))
+
+
+def count_units(run: RunFolder) -> tuple[Count, ...]:
+    """Count what is finished, failed and running, by defect and level.
+
+    Parameters
+    ----------
+    run
+        The run.
+
+    Returns
+    -------
+    tuple of Count
+        In the order of the search; without the units that are not known yet, such as those of surrogate minima.
+    """
+    archive, units = run.archive, run.units()
+    failed = {(failure.name, failure.key) for failure in archive.failures()}
+    running = {(n["unit"], n["key"]) for n in archive.attempts() if "ended" not in n and _alive(n["pid"])}
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    for name, key in units.items():
+        host, defect, _, level = name.split("/")
+        count = groups.setdefault((f"{host}/{defect}", level), Counter())
+        finished = _is_finished(archive, name, key)
+        count.update(
+            total=1,
+            finished=finished,
+            failed=not finished and (name, key) in failed,
+            running=not finished and (name, key) in running,
+        )
+    return tuple(
+        Count(defect, level, count["total"], count["finished"], count["failed"], count["running"])
+        for (defect, level), count in groups.items()
+    )
+
+
+def _is_finished(archive: Archive, name: str, key: str) -> bool:
+    return (archive.root / "units" / name / key[:KEY_DIGITS] / "unit.json").is_file()
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True

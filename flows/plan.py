@@ -1,0 +1,129 @@
+"""What a search would do, without doing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.settings import SearchSettings
+from defect_surrogate.vasp import write_inputs
+from flows.search import HostSearch, Work, search
+
+
+@dataclass(frozen=True)
+class PlannedVacancy:
+    """What would be done for one vacancy.
+
+    Attributes
+    ----------
+    name
+        Name and charge.
+    environment
+        Nearest neighbours.
+    sampling_structures
+        Labels of the starts.
+    dropped
+        Labels that ShakeNBreak dropped.
+    """
+
+    name: str
+    environment: str
+    sampling_structures: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search would do.
+
+    Attributes
+    ----------
+    host
+        Name of the host.
+    oxidation_states
+        Oxidation state of each element, by symbol, units of e.
+    supercell_atoms
+        Atoms in the supercell without vacancy.
+    vacancies
+        Those that would be searched.
+    finished
+        Names of the units that the archive holds.
+    to_run
+        Names of those that would be run. One from each surrogate minimum comes on top, once these are known.
+    cell
+        Which cell the sampling structures were made in: ``relaxed``, ``as given``, or ``as given, to be relaxed first``.
+    inputs
+        Folder with the VASP inputs of one unit.
+    """
+
+    host: str
+    oxidation_states: dict[str, float]
+    supercell_atoms: int
+    vacancies: tuple[PlannedVacancy, ...]
+    finished: tuple[str, ...]
+    to_run: tuple[str, ...]
+    cell: str
+    inputs: str
+
+
+def plan_search(source: str, out: Path, settings: SearchSettings) -> Plan:
+    """List vacancies, sampling structures and units of a search, and write the VASP inputs of one unit.
+
+    Parameters
+    ----------
+    source
+        Path of the host's file, or a Materials Project id.
+    out
+        Folder of the run; inputs go to ``dry-run/`` in it.
+    settings
+        Of the search.
+
+    Returns
+    -------
+    Plan
+        While the host's own relaxation is missing, made in the cell as given.
+    """
+    archive = Archive(out / "archive") if (out / "archive").is_dir() else None
+    works: dict[str, Work] = {}
+
+    def look_up(asked: Sequence[Work]) -> dict[str, Relaxation]:
+        works.update({work.unit.name: work for work in asked})
+        found = {work.unit.name: archive.find(work.unit) for work in asked} if archive is not None else {}
+        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
+
+    result = search(source, settings, relax_surrogate=look_up, relax_reference=look_up)
+    cell = "relaxed" if settings.host.relax else "as given"
+    if not result.vacancies:
+        cell = "as given, to be relaxed first"
+        as_given = settings.model_copy(update={"host": settings.host.model_copy(update={"relax": False})})
+        result = search(source, as_given, relax_surrogate=look_up, relax_reference=look_up)
+    finished = {name for name, work in works.items() if archive is not None and archive.find(work.unit) is not None}
+    return Plan(
+        host=result.host.name,
+        oxidation_states=result.host.oxidation_states,
+        supercell_atoms=len(result.host.supercell),
+        vacancies=_vacancies(result),
+        finished=tuple(name for name in works if name in finished),
+        to_run=tuple(name for name in works if name not in finished),
+        cell=cell,
+        inputs=str(_write_example(works, out / "dry-run")),
+    )
+
+
+def _vacancies(result: HostSearch) -> tuple[PlannedVacancy, ...]:
+    planned = []
+    for one in result.vacancies:
+        vacancy = one.sampling.structures[0].vacancy
+        labels = tuple(start.label for start in one.sampling.structures)
+        planned.append(PlannedVacancy(vacancy.label, vacancy.environment, labels, one.sampling.dropped))
+    return tuple(planned)
+
+
+def _write_example(works: dict[str, Work], folder: Path) -> Path:
+    """Write the inputs of the last reference unit, that of a vacancy."""
+    name, work = [(name, work) for name, work in works.items() if work.method is not None][-1]
+    directory = folder / name
+    assert work.method is not None  # noqa: S101  (selected above)
+    write_inputs(work.unit.structure, work.method, directory)
+    return directory

@@ -1,0 +1,97 @@
+"""What a person sees while units are relaxed: a bar on a terminal, and one line for each unit everywhere.
+
+Both go to standard error; standard output is for results.
+"""
+
+import contextlib
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from defect_surrogate.relaxation import Relaxation
+
+logger = logging.getLogger(__name__)
+
+console = Console(stderr=True)
+
+PACKAGES = ("defect_surrogate", "tasks", "flows")
+"""Loggers whose lines are for the user."""
+
+
+def show_own_lines() -> None:
+    """Let the lines of our own packages through to Prefect, whose root logger stops all below a warning."""
+    for name in PACKAGES:
+        package = logging.getLogger(name)
+        if package.level == logging.NOTSET:
+            package.setLevel(logging.INFO)
+
+
+def log_to_terminal(level: int) -> None:
+    """Send the lines of our own packages to standard error, above the bar if there is one.
+
+    Parameters
+    ----------
+    level
+        Least level shown, e.g. ``logging.INFO``.
+    """
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_level=False, highlighter=NullHighlighter())
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    for name in PACKAGES:
+        package = logging.getLogger(name)
+        package.setLevel(level)
+        package.handlers = [handler]
+        package.propagate = False
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar while units are relaxed, if standard error is a terminal.
+
+    Parameters
+    ----------
+    title
+        What is being done.
+    total
+        Number of units.
+
+    Yields
+    ------
+    callable
+        Call it at the end of each unit.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not (total and console.is_terminal)) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+def finished_line(name: str, relaxation: Relaxation, *, done: int, total: int) -> str:
+    """Say how a unit ended.
+
+    Parameters
+    ----------
+    name
+        Name of the unit.
+    relaxation
+        Its result.
+    done, total
+        Units ended so far, and all of them.
+
+    Returns
+    -------
+    str
+        E.g. ``CdTe/v_Cd_0/Dimer/surrogate converged, -142.215 eV, 212 steps, 3 of 15``.
+    """
+    energy = f"{relaxation.energy:.3f} eV" if math.isfinite(relaxation.energy) else "no energy"
+    return f"{name} {relaxation.reason}, {energy}, {relaxation.steps} steps, {done} of {total}"

@@ -1,0 +1,204 @@
+"""The folder of a run: all that ``resume`` needs, and all that a person looks for.
+
+::
+
+    run/
+        run.json  settings.yaml  host/<file>   what was asked for
+        units.json                             name and key of each unit of the search, as far as they are known
+        archive/                               every finished unit
+        structures/<host>/<level>/             starts and relaxed structures in ShakeNBreak's layout
+        campaign.json  results.csv  report.html  minima/
+        prefect/                               database of the local Prefect server
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, read_crystal
+from defect_surrogate.errors import InputError
+from defect_surrogate.relaxation import Unit
+from defect_surrogate.settings import SearchSettings, read_settings, write_settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    source
+        Path of the copy of the host's file.
+    settings
+        Settings of the search.
+    """
+
+    path: Path
+    source: str
+    settings: SearchSettings
+
+    @property
+    def archive(self) -> Archive:
+        """Finished units of this run."""
+        return Archive(self.path / "archive")
+
+    @property
+    def structures(self) -> Path:
+        """Folder of starts and relaxed structures."""
+        return self.path / "structures"
+
+    def note_units(self, units: Iterable[Unit], *, first: bool = False) -> None:
+        """Add units to those that ``status`` counts.
+
+        Parameters
+        ----------
+        units
+            Units of the search.
+        first
+            Forget the units of an earlier search in this folder, which may have had other settings.
+        """
+        known = {} if first else self.units()
+        known |= {unit.name: unit.key for unit in units}
+        partial = self.path / ".units.json"
+        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        partial.replace(self.path / "units.json")
+
+    def units(self) -> dict[str, str]:
+        """Key of each unit of the latest search, as far as they are known, by name."""
+        try:
+            content: dict[str, str] = json.loads((self.path / "units.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a run folder, so that no second process searches in it at the same time.
+
+    Parameters
+    ----------
+    path
+        The folder, which exists.
+
+    Raises
+    ------
+    InputError
+        If another process holds it; the kernel frees the lock of a process that dies.
+    """
+    with (path / ".lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise InputError(f"{path}: a search is running here already (process {stream.read()})") from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
+    """Make a run folder, or enter the one that is there for the same host.
+
+    Parameters
+    ----------
+    path
+        The folder; made when missing.
+    source
+        Path of the host's file, or a Materials Project id.
+    settings
+        Settings of the search. Others than those of an earlier search in this folder are logged: units they do not touch
+        are found again, changed ones are new units beside the old.
+
+    Returns
+    -------
+    RunFolder
+        With a copy of the host's file.
+
+    Raises
+    ------
+    InputError
+        If the folder holds the search of another host, or is a file, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        copy = _copied_source(path.absolute(), source)
+        run = RunFolder(path.absolute(), str(copy), settings)
+        if (path / "settings.yaml").exists() and any((path / "archive" / "units").glob("*")):
+            _log_changes(read_settings(path / "settings.yaml"), settings, path)
+        partial = path / ".settings.yaml"
+        write_settings(settings, partial)
+        partial.replace(path / "settings.yaml")
+        (path / ".run.json").write_text(json.dumps({"source": f"host/{copy.name}"}), encoding="utf-8")
+        (path / ".run.json").replace(path / "run.json")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
+    return run
+
+
+def open_run(path: Path) -> RunFolder:
+    """Open the folder of an earlier search.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    RunFolder
+        With the source and the settings it was made with.
+
+    Raises
+    ------
+    InputError
+        If it is not the folder of a search.
+    """
+    try:
+        source = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not the folder of a search: no run.json that can be read there") from error
+    return RunFolder(path.absolute(), str(path.absolute() / source), read_settings(path / "settings.yaml"))
+
+
+def _copied_source(path: Path, source: str) -> Path:
+    """Copy the host's file, or what the Materials Project answers, so that a resumed run needs neither."""
+    is_id = MATERIALS_PROJECT_ID.fullmatch(source) is not None and not Path(source).exists()
+    target = path / "host" / (f"{source}.json" if is_id else Path(source).name)
+    earlier = [file for file in (path / "host").glob("*") if any((path / "archive" / "units").glob("*"))]
+    if is_id and target in earlier:
+        return target
+    content = json.dumps(read_crystal(source)[0].as_dict()).encode() if is_id else Path(source).read_bytes()
+    if earlier and (earlier != [target] or target.read_bytes() != content):
+        raise InputError(f"{path}: holds the search of {earlier[0].name}, which is another host; choose another folder")
+    target.parent.mkdir(exist_ok=True)
+    for file in target.parent.glob("*"):
+        if file != target:
+            file.unlink()
+    partial = path / ".host"
+    partial.write_bytes(content)
+    partial.replace(target)
+    return target
+
+
+def _log_changes(before: SearchSettings, now: SearchSettings, path: Path) -> None:
+    old, new = before.model_dump(), now.model_dump()
+    for section in [name for name in new if old[name] != new[name]]:
+        logger.warning(
+            "%s: %s changed from %s to %s; units that depend on it are computed anew, the old ones are kept",
+            path,
+            section,
+            old[section],
+            new[section],
+        )

@@ -1,0 +1,253 @@
+"""The search of one host in the order of the paper's Methods (doi:10.1038/s41524-024-01303-9), whoever does the relaxing.
+
+Distort, relax with the surrogate, keep the distinct minima, relax these at the reference level. ``search_host`` hands in
+relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a look-up in the archive, and see what is there.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
+from defect_surrogate.hosts import Host, host_with_relaxed_cell, read_host
+from defect_surrogate.minima import LocalMinimum, find_minima
+from defect_surrogate.relaxation import Level, Relaxation, Unit
+from defect_surrogate.settings import SearchSettings
+from defect_surrogate.shakenbreak_folders import write_sampling_structures
+from defect_surrogate.surrogates import Potential, check_coverage, load_potential, surrogate_method
+from defect_surrogate.vacancies import find_vacancies
+from defect_surrogate.vasp import ReferenceMethod, check_executable, reference_method
+
+HOST_DEFECT = "bulk"
+HOST_LABEL = "Host"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A unit and, at the reference level, how VASP is run for it.
+
+    Attributes
+    ----------
+    unit
+        What is to be relaxed.
+    method
+        Inputs of VASP; None at the surrogate level.
+    """
+
+    unit: Unit
+    method: ReferenceMethod | None = None
+
+
+Relax = Callable[[Sequence[Work]], dict[str, Relaxation]]
+"""Relaxes units and returns those that have a result, by the name of the unit."""
+
+
+@dataclass(frozen=True)
+class VacancySearch:
+    """What was searched for one vacancy, and what came of it.
+
+    Attributes
+    ----------
+    sampling
+        Its starts.
+    surrogate, reference
+        The units of each level.
+    surrogate_minima
+        Distinct minima of the surrogate, ascending in energy.
+    relaxations
+        Results of both levels by name of the unit.
+    """
+
+    sampling: SamplingSet
+    surrogate: tuple[Unit, ...]
+    reference: tuple[Unit, ...]
+    surrogate_minima: tuple[LocalMinimum, ...]
+    relaxations: dict[str, Relaxation]
+
+    def by_label(self, level: Level) -> dict[str, Relaxation]:
+        """Relaxations of one level by distortion label."""
+        units = self.surrogate if level == "surrogate" else self.reference
+        return {unit.label: self.relaxations[unit.name] for unit in units if unit.name in self.relaxations}
+
+
+@dataclass(frozen=True)
+class HostSearch:
+    """What was searched for one host, and what came of it.
+
+    Attributes
+    ----------
+    host
+        The host, with its relaxed cell if there is one.
+    unit
+        Unit of the host's own relaxation; None if its cell is used as given.
+    relaxation
+        Its result, if it has one.
+    vacancies
+        One for each vacancy; empty while the host's relaxation is missing.
+    """
+
+    host: Host
+    unit: Unit | None
+    relaxation: Relaxation | None
+    vacancies: tuple[VacancySearch, ...]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """All units, in the order of the search."""
+        own = () if self.unit is None else (self.unit,)
+        return own + tuple(unit for one in self.vacancies for unit in one.surrogate + one.reference)
+
+
+def search(
+    source: str,
+    settings: SearchSettings,
+    *,
+    relax_surrogate: Relax,
+    relax_reference: Relax,
+    structures: Path | None = None,
+) -> HostSearch:
+    """Search the vacancies of a host.
+
+    Parameters
+    ----------
+    source
+        Path of the host's file, or a Materials Project id.
+    settings
+        Of the search.
+    relax_surrogate, relax_reference
+        Relax units at either level.
+    structures
+        Folder for the starts in ShakeNBreak's layout; not written when None.
+
+    Returns
+    -------
+    HostSearch
+        All units and the results they have. Without a result for the host itself it ends there.
+
+    Raises
+    ------
+    InputError
+        If the host, the force field or the reference level cannot be used; before anything is relaxed.
+    """
+    host = read_host(source, settings.host)
+    potential = load_potential(settings.surrogate.potential)
+    _check(host, potential, settings)
+    own = host_work(host, settings) if settings.host.relax else None
+    relaxed = None if own is None else relax_reference([own]).get(own.unit.name)
+    if own is not None and (relaxed is None or not relaxed.rankable):
+        return HostSearch(host, own.unit, relaxed, ())
+    if relaxed is not None:
+        host = host_with_relaxed_cell(host, relaxed.structure, settings=settings.host)
+    samplings = [sampling_set(v, host, settings.distortions) for v in find_vacancies(host, settings.vacancies)]
+    if structures is not None:
+        for sampling in samplings:
+            write_sampling_structures(sampling, structures / host.name / "surrogate")
+    surrogate = [surrogate_work(sampling, surrogate_method(potential, settings.surrogate)) for sampling in samplings]
+    found = relax_surrogate([work for works in surrogate for work in works])
+    vacancies = [
+        _minima(sampling, works, found, settings) for sampling, works in zip(samplings, surrogate, strict=True)
+    ]
+    reference = [reference_work(vacancy, settings) for vacancy in vacancies]
+    found = relax_reference([work for works in reference for work in works])
+    finished = [_finished(vacancy, works, found) for vacancy, works in zip(vacancies, reference, strict=True)]
+    return HostSearch(host, None if own is None else own.unit, relaxed, tuple(finished))
+
+
+def host_work(host: Host, settings: SearchSettings) -> Work:
+    """Say how the host itself is relaxed: its unit cell; with the stand-in, which samples Γ only, its supercell.
+
+    Parameters
+    ----------
+    host
+        As read.
+    settings
+        Of the search.
+
+    Returns
+    -------
+    Work
+        Label ``Host`` of the defect ``bulk``.
+    """
+    cell = host.supercell if settings.reference.is_stand_in else host.unit_cell
+    method = reference_method(cell, settings.reference, cell="host")
+    return Work(Unit(host.name, HOST_DEFECT, HOST_LABEL, "reference", cell, method.digest), method)
+
+
+def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:
+    """Say what the surrogate relaxes: every sampling structure.
+
+    Parameters
+    ----------
+    sampling
+        Starts of one vacancy.
+    method
+        Digest of force field and convergence.
+
+    Returns
+    -------
+    list of Work
+        In the order of the starts.
+    """
+    return [
+        Work(Unit(start.vacancy.host, start.vacancy.label, start.label, "surrogate", start.structure, method))
+        for start in sampling.structures
+    ]
+
+
+def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work]:
+    """Say what the reference relaxes: ``Unperturbed``, each surrogate minimum, and with ``full_reference`` every start.
+
+    Parameters
+    ----------
+    search
+        A vacancy with its surrogate minima.
+    settings
+        Of the search.
+
+    Returns
+    -------
+    list of Work
+        ``Unperturbed``, the minima ascending in surrogate energy, then the other starts.
+    """
+    starts = {start.label: start.structure for start in search.sampling.structures}
+    wanted = {UNPERTURBED: starts[UNPERTURBED]}
+    wanted |= {m.label + FROM_SURROGATE: m.relaxation.structure for m in search.surrogate_minima}
+    if settings.full_reference:
+        wanted |= starts
+    vacancy = search.sampling.structures[0].vacancy
+    method = reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
+    return [
+        Work(Unit(vacancy.host, vacancy.label, label, "reference", structure, method.digest), method)
+        for label, structure in wanted.items()
+    ]
+
+
+def _check(host: Host, potential: Potential, settings: SearchSettings) -> None:
+    """Refuse now what would be refused only after hours of relaxations."""
+    check_coverage(potential, host.oxidation_states, host=host.name)
+    check_executable(settings.reference)
+    for vacancy in find_vacancies(host, settings.vacancies):
+        reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
+
+
+def _minima(
+    sampling: SamplingSet, works: Sequence[Work], found: dict[str, Relaxation], settings: SearchSettings
+) -> VacancySearch:
+    units = tuple(work.unit for work in works)
+    vacancy = sampling.structures[0].vacancy
+    minima = find_minima(
+        {unit.label: found[unit.name] for unit in units if unit.name in found},
+        vacancy.fractional_position,
+        settings.minima,
+        ideal=vacancy.ideal_structure,
+    )
+    return VacancySearch(
+        sampling, units, (), minima, {unit.name: found[unit.name] for unit in units if unit.name in found}
+    )
+
+
+def _finished(search: VacancySearch, works: Sequence[Work], found: dict[str, Relaxation]) -> VacancySearch:
+    units = tuple(work.unit for work in works)
+    results = {unit.name: found[unit.name] for unit in units if unit.name in found}
+    return dataclasses.replace(search, reference=units, relaxations=search.relaxations | results)

@@ -1,0 +1,187 @@
+"""The search of one host as Prefect flows: what the paper's Methods do, each level of theory on its own Dask workers."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect_dask.task_runners import PrefectDaskFuture
+from pydantic import BaseModel, ConfigDict, InstanceOf, WithJsonSchema, field_serializer
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.reports.schema import CampaignReport
+from defect_surrogate.settings import SearchSettings, SurrogateSettings, WorkerSettings
+from flows.artifacts import publish_artifacts
+from flows.progress import finished_line, progress, show_own_lines
+from flows.results import write_results
+from flows.run_folder import create_run, locked
+from flows.search import Work, search
+from flows.workers import local_workers, outcomes
+from tasks.reference import relax_reference_unit
+from tasks.surrogate import relax_surrogate_unit
+
+logger = logging.getLogger(__name__)
+
+
+def _described(text: str) -> WithJsonSchema:
+    """Describe a parameter in the form of the dashboard; Prefect drops the description of a ``Field``."""
+    return WithJsonSchema({"type": "string", "description": text})
+
+
+Source = Annotated[str, _described("Path of a CIF, POSCAR, extxyz or pymatgen JSON file, or a Materials Project id.")]
+Out = Annotated[str, _described("Folder of the run; an earlier search of the same host there is continued.")]
+
+
+class Batch(BaseModel):
+    """Units for one run of a flow; Prefect records their names only, since parameters are capped at 512 KB."""
+
+    model_config = ConfigDict(frozen=True)
+
+    works: tuple[InstanceOf[Work], ...]
+
+    @field_serializer("works")
+    def names(self, works: tuple[Work, ...]) -> list[str]:
+        """Names of the units."""
+        return [work.unit.name for work in works]
+
+
+def search_name() -> str:
+    """Return the name of a run of ``search_host``: that of the host's file."""
+    return Path(str(flow_run.parameters["source"])).name
+
+
+def batch_name() -> str:
+    """Return the name of a run of a subflow, e.g. ``CdTe: 15 surrogate relaxations``."""
+    works = flow_run.parameters["batch"].works
+    return f"{works[0].unit.host}: {len(works)} {works[0].unit.level} relaxations" if works else "nothing to relax"
+
+
+@flow(name="search-host", flow_run_name=search_name, persist_result=False)
+def search_host(source: Source, out: Out, settings: SearchSettings = SearchSettings()) -> CampaignReport:  # noqa: B008
+    """Find the ground-state structures of a host's vacancies.
+
+    The sampling structures of each vacancy are relaxed with the surrogate; those that end in a distinct minimum, and the
+    unperturbed structure, are relaxed at the reference level. What the archive of the run holds is not computed again.
+
+    Parameters
+    ----------
+    source
+        Path of a CIF, POSCAR, extxyz or pymatgen JSON file, or a Materials Project id.
+    out
+        Folder of the run; an earlier search of the same host there is continued.
+    settings
+        Settings of the search; the defaults are the paper's.
+
+    Returns
+    -------
+    CampaignReport
+        Also written into the folder. Units that broke are listed in it.
+    """
+    show_own_lines()
+    run = create_run(Path(out), source, settings)
+
+    def relax_surrogate(works: Sequence[Work]) -> dict[str, Relaxation]:
+        run.note_units(work.unit for work in works)
+        workers = local_workers(settings.workers.surrogate, deaths_allowed=settings.workers.retries)
+        by_surrogate = relax_with_surrogate.with_options(task_runner=workers)
+        return by_surrogate(Batch(works=tuple(works)), run.archive.root, settings.surrogate, settings.workers)
+
+    def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
+        run.note_units(work.unit for work in works)
+        workers = local_workers(min(settings.workers.reference, len(works)), deaths_allowed=settings.workers.retries)
+        by_reference = relax_with_reference.with_options(task_runner=workers)
+        return by_reference(Batch(works=tuple(works)), run.archive.root, settings.workers)
+
+    with locked(run.path):
+        run.note_units([], first=True)
+        found = search(
+            run.source,
+            settings,
+            relax_surrogate=relax_surrogate,
+            relax_reference=relax_reference,
+            structures=run.structures,
+        )
+        report = write_results(run, found)
+    publish_artifacts(report)
+    return report
+
+
+@flow(name="relax-with-surrogate", flow_run_name=batch_name, persist_result=False)
+def relax_with_surrogate(
+    batch: Batch, archive_root: Path, settings: SurrogateSettings, workers: WorkerSettings
+) -> dict[str, Relaxation]:
+    """Relax units with the force field.
+
+    Parameters
+    ----------
+    batch
+        Units at level ``surrogate``.
+    archive_root
+        Directory of the archive.
+    settings
+        Force field and convergence.
+    workers
+        How many, and how often broken work is tried again.
+
+    Returns
+    -------
+    dict of str to Relaxation
+        By name of the unit. Those that broke are missing, and noted in the archive.
+    """
+    relax = relax_surrogate_unit.with_options(retries=workers.retries)
+    return _relaxed(
+        batch, archive_root, lambda work: relax.submit(work.unit, archive_root, settings), in_flight=workers.surrogate
+    )
+
+
+@flow(name="relax-with-reference", flow_run_name=batch_name, persist_result=False)
+def relax_with_reference(batch: Batch, archive_root: Path, workers: WorkerSettings) -> dict[str, Relaxation]:
+    """Relax units with VASP or its stand-in.
+
+    Parameters
+    ----------
+    batch
+        Units at level ``reference``.
+    archive_root
+        Directory of the archive.
+    workers
+        How many, and how often broken work is tried again.
+
+    Returns
+    -------
+    dict of str to Relaxation
+        By name of the unit. Those that broke are missing, and noted in the archive.
+    """
+    relax = relax_reference_unit.with_options(retries=workers.retries)
+    methods = {work.unit.name: work.method for work in batch.works if work.method is not None}
+    return _relaxed(
+        batch,
+        archive_root,
+        lambda work: relax.submit(work.unit, methods[work.unit.name], archive_root),
+        in_flight=workers.reference,
+    )
+
+
+def _relaxed(
+    batch: Batch, archive_root: Path, submit: Callable[[Work], PrefectDaskFuture[Relaxation]], *, in_flight: int
+) -> dict[str, Relaxation]:
+    archive = Archive(archive_root)
+    looked_up = {work.unit.name: archive.find(work.unit) for work in batch.works}
+    found = {name: relaxation for name, relaxation in looked_up.items() if relaxation is not None}
+    missing = [work for work in batch.works if work.unit.name not in found]
+    if found:
+        logger.info("%s: %d of them in the archive already", batch_name(), len(found))
+    with progress(batch_name(), len(missing)) as advance:
+        for done, outcome in enumerate(outcomes(missing, submit, in_flight=in_flight), start=1):
+            unit = outcome.work.unit
+            if isinstance(outcome.result, Relaxation):
+                found[unit.name] = outcome.result
+                logger.info("%s", finished_line(unit.name, outcome.result, done=done, total=len(missing)))
+            else:
+                archive.record_failure(unit, outcome.result)
+                logger.error("%s broke: %s, %d of %d", unit.name, outcome.result, done, len(missing))
+            advance()
+    return found

@@ -1,0 +1,50 @@
+"""A search whose relaxations are made up: it costs nothing, and every number in it is known."""
+
+from collections.abc import Callable
+
+import pytest
+
+from defect_surrogate.relaxation import Provenance, Relaxation
+from defect_surrogate.settings import SearchSettings
+from flows.search import Work
+
+
+def made_up(work: Work, energy: float) -> Relaxation:
+    """A converged relaxation that ends where it started."""
+    unit = work.unit
+    theory = "CHGNet" if unit.level == "surrogate" else "GFN1-xTB (vasp-xtb, stand-in for VASP)"
+    provenance = Provenance(theory, unit.method, 2.0, 3, (("ase", "3.29"),))
+    return Relaxation(unit.level, unit.structure, energy, 2, True, "converged", "max force 0.001 eV/Å", provenance)
+
+
+@pytest.fixture
+def relaxer() -> Callable[..., Callable]:
+    """Makes a relaxer that gives energies by label, -100 eV to all others, and no result to those that break."""
+
+    def make(energies=None, broken=(), asked=None):
+        def relax(works):
+            if asked is not None:
+                asked.append([work.unit.name for work in works])
+            return {
+                work.unit.name: made_up(work, (energies or {}).get(work.unit.label, -100.0))
+                for work in works
+                if work.unit.label not in broken
+            }
+
+        return relax
+
+    return make
+
+
+@pytest.fixture
+def host_file(tmp_path, cluster_crystal):
+    """The cluster crystal as a file."""
+    path = tmp_path / "Cd4Te4_POSCAR"
+    cluster_crystal.to(str(path), fmt="poscar")
+    return path
+
+
+@pytest.fixture
+def settings() -> SearchSettings:
+    """Five sampling structures in the cell as given."""
+    return SearchSettings.model_validate({"host": {"relax": False, "min_atoms": 1}, "distortions": {"increment": 0.6}})

@@ -1,0 +1,94 @@
+"""A run folder keeps what a resumed run needs, and refuses to become another host's."""
+
+import logging
+import multiprocessing
+
+import pytest
+
+from defect_surrogate.errors import InputError
+from defect_surrogate.relaxation import Unit
+from defect_surrogate.settings import MinimaSettings, SearchSettings
+from flows.run_folder import create_run, locked, open_run
+
+
+@pytest.fixture
+def host_file(tmp_path, cluster_crystal):
+    path = tmp_path / "POSCAR"
+    cluster_crystal.to(str(path), fmt="poscar")
+    return path
+
+
+def has_units(run):
+    (run.archive.root / "units" / "CdTe").mkdir()
+
+
+def test_what_was_asked_for_is_read_back_without_the_original_file(tmp_path, host_file):
+    settings = SearchSettings(full_reference=True)
+    created = create_run(tmp_path / "run", str(host_file), settings)
+    content = host_file.read_text()
+    host_file.unlink()
+    opened = open_run(tmp_path / "run")
+    assert opened == created
+    assert (tmp_path / "run" / "host" / "POSCAR").read_text() == content
+
+
+def test_same_host_enters_the_folder_again_and_changed_settings_are_said(tmp_path, host_file, caplog):
+    has_units(create_run(tmp_path / "run", str(host_file), SearchSettings()))
+    changed = SearchSettings(minima=MinimaSettings(distance_threshold=0.01))
+    with caplog.at_level(logging.WARNING):
+        logging.getLogger("flows").propagate = True
+        run = create_run(tmp_path / "run", str(host_file), changed)
+    assert "minima changed" in caplog.text
+    assert open_run(tmp_path / "run").settings == run.settings == changed
+
+
+@pytest.mark.parametrize("name", ["POSCAR", "other_POSCAR"])
+def test_another_host_is_refused_once_there_is_work(tmp_path, host_file, name):
+    has_units(create_run(tmp_path / "run", str(host_file), SearchSettings()))
+    other = tmp_path / name
+    other.write_text(host_file.read_text().replace("12.0", "12.5"))
+    with pytest.raises(InputError, match="another host"):
+        create_run(tmp_path / "run", str(other), SearchSettings())
+
+
+def test_a_mended_file_replaces_one_with_which_nothing_was_done(tmp_path, host_file):
+    create_run(tmp_path / "run", str(host_file), SearchSettings())
+    host_file.write_text(host_file.read_text().replace("12.0", "12.5"))
+    run = create_run(tmp_path / "run", str(host_file), SearchSettings())
+    assert "12.5" in (run.path / "host" / "POSCAR").read_text()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no run\.json"):
+        open_run(tmp_path)
+
+
+def test_units_are_noted_and_forgotten_at_the_next_search(tmp_path, host_file, cluster_crystal):
+    run = create_run(tmp_path / "run", str(host_file), SearchSettings())
+    first, second = (Unit("CdTe", "v_Cd_0", label, "surrogate", cluster_crystal, "m") for label in ("Dimer", "Rattled"))
+    run.note_units([first])
+    run.note_units([second])
+    assert run.units() == {first.name: first.key, second.name: second.key}
+    run.note_units([], first=True)
+    assert run.units() == {}
+
+
+def _try_to_lock(path, answers):
+    try:
+        with locked(path):
+            answers.put("locked")
+    except InputError as error:
+        answers.put(str(error))
+
+
+def test_a_second_process_cannot_search_in_the_same_folder(tmp_path, host_file):
+    run = create_run(tmp_path / "run", str(host_file), SearchSettings())
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    with locked(run.path):
+        process = context.Process(target=_try_to_lock, args=(run.path, answers))
+        process.start()
+        assert "a search is running here already (process" in answers.get(timeout=20)
+        process.join()
+    with locked(run.path):
+        pass

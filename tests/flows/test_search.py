@@ -1,0 +1,104 @@
+"""The order of the search, with made-up relaxations: which units, from which structures, and when it ends early."""
+
+import pytest
+
+from defect_surrogate.errors import HostError, PotentialError, ReferenceInputError
+from defect_surrogate.relaxation import structure_digest
+from flows.search import search
+
+STARTS = ["Unperturbed", "Bond_Distortion_-60.0%", "Bond_Distortion_0.0%", "Bond_Distortion_60.0%", "Dimer"]
+
+
+def labels(units):
+    return [unit.label for unit in units]
+
+
+def test_surrogate_relaxes_every_start_and_reference_the_distinct_minima(host_file, settings, relaxer):
+    found = search(str(host_file), settings, relax_surrogate=relaxer({"Dimer": -101.0}), relax_reference=relaxer())
+    (vacancy,) = found.vacancies
+    assert labels(vacancy.surrogate) == STARTS
+    minima = [f"{minimum.label}_from_surrogate" for minimum in vacancy.surrogate_minima]
+    assert minima[0] == "Dimer_from_surrogate"
+    assert labels(vacancy.reference) == ["Unperturbed", *minima]
+    assert found.units == vacancy.surrogate + vacancy.reference
+    assert set(vacancy.by_label("reference")) == {"Unperturbed", *minima}
+    assert {unit.name.rsplit("/", 1)[0] for unit in vacancy.surrogate} == {f"CdTe/v_Cd_0/{label}" for label in STARTS}
+
+
+def test_reference_starts_where_the_surrogate_ended(host_file, settings, relaxer):
+    found = search(str(host_file), settings, relax_surrogate=relaxer(), relax_reference=relaxer())
+    (vacancy,) = found.vacancies
+    starts = {unit.label: structure_digest(unit.structure) for unit in vacancy.reference}
+    for minimum in vacancy.surrogate_minima:
+        assert starts[f"{minimum.label}_from_surrogate"] == structure_digest(minimum.relaxation.structure)
+
+
+def test_full_reference_adds_every_start_once(host_file, settings, relaxer):
+    full = settings.model_copy(update={"full_reference": True})
+    found = search(str(host_file), full, relax_surrogate=relaxer(), relax_reference=relaxer())
+    reference = labels(found.vacancies[0].reference)
+    assert set(STARTS) <= set(reference)
+    assert len(reference) == len(set(reference)) == len(STARTS) + len(found.vacancies[0].surrogate_minima)
+
+
+def test_a_broken_surrogate_unit_is_survived(host_file, settings, relaxer):
+    found = search(str(host_file), settings, relax_surrogate=relaxer(broken=["Dimer"]), relax_reference=relaxer())
+    (vacancy,) = found.vacancies
+    assert "Dimer" in labels(vacancy.surrogate)
+    assert "Dimer" not in vacancy.by_label("surrogate")
+    assert all("Dimer" not in minimum.labels for minimum in vacancy.surrogate_minima)
+    assert vacancy.by_label("reference")
+
+
+def test_without_any_surrogate_result_only_unperturbed_is_left(host_file, settings, relaxer):
+    found = search(str(host_file), settings, relax_surrogate=relaxer(broken=STARTS), relax_reference=relaxer())
+    assert labels(found.vacancies[0].reference) == ["Unperturbed"]
+
+
+def test_without_the_relaxed_host_the_search_ends(host_file, settings, relaxer):
+    relaxing = settings.model_copy(update={"host": settings.host.model_copy(update={"relax": True})})
+    asked = []
+    found = search(
+        str(host_file), relaxing, relax_surrogate=relaxer(asked=asked), relax_reference=relaxer(broken=["Host"])
+    )
+    assert found.unit.name == "CdTe/bulk/Host/reference"
+    assert (found.relaxation, found.vacancies, asked) == (None, (), [])
+
+
+def test_the_stand_in_relaxes_the_host_as_a_supercell(tmp_path, zincblende_cdte, settings, relaxer):
+    path = tmp_path / "CdTe.json"
+    path.write_text(zincblende_cdte.to_json())
+    relaxing = settings.model_copy(update={"host": settings.host.model_copy(update={"relax": True, "min_atoms": 50})})
+    found = search(str(path), relaxing, relax_surrogate=relaxer(), relax_reference=relaxer(broken=["Host"]))
+    assert len(found.unit.structure) == len(found.host.supercell) > len(zincblende_cdte)
+
+
+def test_starts_are_written_in_the_layout_of_shakenbreak(host_file, settings, relaxer, tmp_path):
+    search(
+        str(host_file),
+        settings,
+        relax_surrogate=relaxer(),
+        relax_reference=relaxer(),
+        structures=tmp_path / "structures",
+    )
+    folder = tmp_path / "structures" / "CdTe" / "surrogate" / "v_Cd_0"
+    assert {path.parent.name for path in folder.glob("*/POSCAR")} == set(STARTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"surrogate": {"potential": "nonesuch"}}, PotentialError),
+        ({"reference": {"vasp_cmd": ["no-such-vasp"]}}, ReferenceInputError),
+        ({"vacancies": {"elements": ["Zn"]}}, HostError),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_relaxed(host_file, settings, relaxer, change, error):
+    asked = []
+    content = settings.model_dump() | {
+        name: getattr(settings, name).model_dump() | part for name, part in change.items()
+    }
+    refused = type(settings).model_validate(content)
+    with pytest.raises(error):
+        search(str(host_file), refused, relax_surrogate=relaxer(asked=asked), relax_reference=relaxer(asked=asked))
+    assert asked == []

@@ -1,0 +1,93 @@
+"""Real Dask workers that die: what is reported, and what survives."""
+
+import uuid
+
+import distributed
+import pytest
+from distributed.client import Future
+from prefect_dask.task_runners import PrefectDaskFuture
+
+from defect_surrogate.errors import ReferenceRunError, ServiceError
+from defect_surrogate.relaxation import Unit
+from flows.search import Work
+from flows.workers import local_workers, outcomes
+
+
+def works(cluster_crystal, *labels):
+    return [Work(Unit("CdTe", "v_Cd_0", label, "reference", cluster_crystal, "method")) for label in labels]
+
+
+@pytest.fixture(scope="module")
+def client():
+    runner = local_workers(2, deaths_allowed=1)
+    with (
+        distributed.LocalCluster(**runner.cluster_kwargs) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def submit_to(client, function):
+    def submit(work):
+        future: Future = client.submit(function, work.unit.label, pure=False)
+        return PrefectDaskFuture(wrapped_future=future, task_run_id=uuid.uuid4())
+
+    return submit
+
+
+def test_unit_that_kills_its_workers_is_given_up_and_takes_no_other_down(client, cluster_crystal):
+    def relax(label):
+        import os
+        import time
+
+        if label == "poison":
+            os.kill(os.getpid(), 9)
+        time.sleep(0.2)
+        return label
+
+    labels = ["poison", *(f"Rattled_{i}" for i in range(8))]
+    ended = {
+        one.work.unit.label: one.result
+        for one in outcomes(works(cluster_crystal, *labels), submit_to(client, relax), in_flight=2)
+    }
+    error = ended.pop("poison")
+    assert isinstance(error, ServiceError)
+    assert "CdTe/v_Cd_0/poison/reference: its worker process died" in str(error)
+    assert ended == {label: label for label in labels[1:]}
+
+
+def test_error_of_a_unit_is_its_outcome_and_the_others_go_on(client, cluster_crystal):
+    def relax(label):
+        from defect_surrogate.errors import ReferenceRunError
+
+        if label == "Dimer":
+            raise ReferenceRunError("truncated vasprun.xml")
+        return label
+
+    one, other = outcomes(works(cluster_crystal, "Dimer", "Unperturbed"), submit_to(client, relax), in_flight=1)
+    assert isinstance(one.result, ReferenceRunError)
+    assert other.result == "Unperturbed"
+
+
+def test_never_more_in_flight_than_workers(client, cluster_crystal):
+    submitted, ended = [], []
+    submit = submit_to(client, lambda label: label)
+
+    def counted(work):
+        submitted.append(work)
+        assert len(submitted) - len(ended) <= 2
+        return submit(work)
+
+    for outcome in outcomes(works(cluster_crystal, *"abcdef"), counted, in_flight=2):
+        ended.append(outcome)
+    assert len(ended) == 6
+
+
+def test_workers_are_single_threaded_and_on_the_loopback(client):
+    def threads():
+        import torch
+
+        return torch.get_num_threads()
+
+    assert set(client.run(threads).values()) == {1}
+    assert all(address.startswith("tcp://127.0.0.1") for address in client.scheduler_info()["workers"])

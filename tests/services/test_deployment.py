@@ -1,0 +1,96 @@
+"""prefect.yaml on a real server: registered, run by a process worker, and its artifacts read back."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tiny_search import SETTINGS, Search
+
+from flows.service import LocalServer
+
+ROOT = Path(__file__).parents[2]
+PREFECT = str(Path(sys.executable).parent / "prefect")
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Api:
+    """The API of a Prefect server, and Prefect's command line talking to it."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        self.environment |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+
+    def prefect(self, *arguments: str) -> None:
+        """Run a command of Prefect in the root of the project."""
+        command = [PREFECT, "--no-prompt", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def post(self, path: str, **content: object) -> list[dict]:
+        """Ask the API for a list."""
+        request = urllib.request.Request(f"{self.url}/{path}/filter", json.dumps(content).encode())
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return json.loads(response.read())
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    server = LocalServer(tmp_path_factory.mktemp("server"))
+    try:
+        api = Api(server.wait(), tmp_path_factory.mktemp("client"))
+        api.prefect("work-pool", "create", "defect-surrogate", "--type", "process")
+        api.prefect("deploy", "--all")
+        yield api
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def finished(api, tiny_search: Search):
+    """The deployment run once: three surrogate relaxations of few steps, then the reference."""
+    settings = SETTINGS | {"surrogate": {"max_steps": 5}, "reference": {"defect_incar": {"NSW": 0}}}
+    parameters = {"source": str(tiny_search.host), "out": str(tiny_search.folder), "settings": settings}
+    api.prefect("deployment", "run", "search-host/local", "--params", json.dumps(parameters))
+    api.prefect("worker", "start", "--pool", "defect-surrogate", "--run-once")
+    return tiny_search
+
+
+def test_form_of_the_deployment_can_be_read(api):
+    (deployment,) = api.post("deployments")
+    assert (deployment["name"], deployment["work_pool_name"]) == ("local", "defect-surrogate")
+    assert "search" in deployment["tags"]
+    assert "ground-state" in deployment["description"]
+    schema = deployment["parameter_openapi_schema"]
+    assert schema["required"] == ["source", "out"]
+    assert "in Å" in schema["definitions"]["HostSettings"]["properties"]["min_image_distance"]["description"]
+    assert schema["properties"]["source"]["description"].startswith("Path of a CIF")
+
+
+def test_run_has_readable_names_and_completes(api, finished):
+    runs = {run["name"]: run["state"]["type"] for run in api.post("flow_runs")}
+    assert runs["Cd4Te4_POSCAR"] == "COMPLETED", runs
+    assert runs["CdTe: 5 surrogate relaxations"] == "COMPLETED"
+    names = {run["name"] for run in api.post("task_runs")}
+    assert {"CdTe/v_Cd_0/Dimer/surrogate", "CdTe/v_Cd_0/Unperturbed/reference"} <= names
+    assert (finished.folder / "campaign.json").is_file()
+
+
+def test_run_leaves_a_table_and_a_summary(api, finished):
+    artifacts = {artifact["key"]: artifact for artifact in api.post("artifacts")}
+    (row,) = json.loads(artifacts["vacancies"]["data"])
+    assert row["vacancy"] == "CdTe/v_Cd_0"
+    assert "GFN1" in artifacts["summary"]["data"]
+
+
+def test_lines_of_the_search_reach_the_server(api, finished):
+    messages = [log["message"] for log in api.post("logs", limit=200)]
+    assert any("CdTe/v_Cd_0/Dimer/surrogate" in message and "steps" in message for message in messages), messages
