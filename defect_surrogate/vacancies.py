@@ -101,7 +101,6 @@ def find_vacancies(host: Host, settings: VacancySettings) -> tuple[Vacancy, ...]
     )
     if missing := sorted(set(elements) - {vacancy.element for vacancy in vacancies}):
         raise HostError(f"{host.name}: doped found no vacancy of {', '.join(missing)}")
-    logger.info("%s: %d vacancies: %s", host.name, len(vacancies), ", ".join(vacancy.label for vacancy in vacancies))
     return vacancies
 
 

@@ -1,24 +1,30 @@
 """What a person sees while units are relaxed: a bar on a terminal, and one line for each unit everywhere.
 
-Both go to standard error; standard output is for results.
+Both go to standard error; standard output is for results, the table of them too.
 """
 
 import contextlib
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from defect_surrogate.relaxation import Relaxation
 
 logger = logging.getLogger(__name__)
 
 console = Console(stderr=True)
+
+WIDTH = 150
+"""Columns of the table where there is no terminal."""
 
 PACKAGES = ("defect_surrogate", "tasks", "flows")
 """Loggers whose lines are for the user."""
@@ -95,3 +101,27 @@ def finished_line(name: str, relaxation: Relaxation, *, done: int, total: int) -
     """
     energy = f"{relaxation.energy:.3f} eV" if math.isfinite(relaxation.energy) else "no energy"
     return f"{name} {relaxation.reason}, {energy}, {relaxation.steps} steps, {done} of {total}"
+
+
+def show_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print a table to standard output: one row for each mapping, or one column on a narrow terminal.
+
+    Parameters
+    ----------
+    rows
+        Column → text, all with the same columns; text is shown as it is, never taken for markup or control characters.
+    """
+    if not rows:
+        return
+    output = Console(highlight=False)
+    if not output.is_terminal:
+        output.width = WIDTH
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    if output.width < WIDTH:
+        lines = [list(column) for column in zip(*lines, strict=True)]
+    table = Table(box=box.SIMPLE, show_header=output.width >= WIDTH)
+    for heading in lines[0]:
+        table.add_column(heading, overflow="fold", no_wrap=heading == lines[0][0])
+    for line in lines[1:] if table.show_header else lines:
+        table.add_row(*(Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in cell)) for cell in line))
+    output.print(table)

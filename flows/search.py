@@ -5,6 +5,7 @@ relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a 
 """
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import Potential, check_coverage, load_potential, surrogate_method
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import ReferenceMethod, check_executable, reference_method
+
+logger = logging.getLogger(__name__)
 
 HOST_DEFECT = "bulk"
 HOST_LABEL = "Host"
@@ -139,18 +142,18 @@ def search(
         return HostSearch(host, own.unit, relaxed, ())
     if relaxed is not None:
         host = host_with_relaxed_cell(host, relaxed.structure, settings=settings.host)
-    samplings = [sampling_set(v, host, settings.distortions) for v in find_vacancies(host, settings.vacancies)]
+    vacancies = find_vacancies(host, settings.vacancies)
+    logger.info("%s: vacancies: %s", host.name, ", ".join(f"{one.label} ({one.environment})" for one in vacancies))
+    samplings = [sampling_set(vacancy, host, settings.distortions) for vacancy in vacancies]
     if structures is not None:
         for sampling in samplings:
             write_sampling_structures(sampling, structures / host.name / "surrogate")
     surrogate = [surrogate_work(sampling, surrogate_method(potential, settings.surrogate)) for sampling in samplings]
     found = relax_surrogate([work for works in surrogate for work in works])
-    vacancies = [
-        _minima(sampling, works, found, settings) for sampling, works in zip(samplings, surrogate, strict=True)
-    ]
-    reference = [reference_work(vacancy, settings) for vacancy in vacancies]
+    searches = [_minima(sampling, works, found, settings) for sampling, works in zip(samplings, surrogate, strict=True)]
+    reference = [reference_work(one, settings) for one in searches]
     found = relax_reference([work for works in reference for work in works])
-    finished = [_finished(vacancy, works, found) for vacancy, works in zip(vacancies, reference, strict=True)]
+    finished = [_finished(one, works, found) for one, works in zip(searches, reference, strict=True)]
     return HostSearch(host, None if own is None else own.unit, relaxed, tuple(finished))
 
 
