@@ -1,6 +1,5 @@
 """What the command line does with a run: search it, look at it, plan it."""
 
-import contextlib
 import logging
 import os
 from collections import Counter
@@ -148,7 +147,7 @@ def count_units(run: RunFolder) -> tuple[Count, ...]:
     """
     archive, units = run.archive, run.units()
     failed = {(failure.name, failure.key) for failure in archive.failures()}
-    running = {(n["unit"], n["key"]) for n in archive.attempts() if "ended" not in n and _alive(n["pid"])}
+    running = {(note["unit"], note["key"]) for note in archive.running()}
     groups: dict[tuple[str, str], Counter[str]] = {}
     for name, key in units.items():
         host, defect, _, level = name.split("/")
@@ -168,12 +167,3 @@ def count_units(run: RunFolder) -> tuple[Count, ...]:
 
 def _is_finished(archive: Archive, name: str, key: str) -> bool:
     return (archive.root / "units" / name / key[:KEY_DIGITS] / "unit.json").is_file()
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True

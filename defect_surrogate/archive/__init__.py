@@ -13,8 +13,9 @@ the same unit finds the directory taken, and returns what the first published. `
 of all files, so that damage after publication is seen and the unit is computed again.
 """
 
+from defect_surrogate.archive.failures import Failure
 from defect_surrogate.archive.index import reindex
 from defect_surrogate.archive.records import Record
-from defect_surrogate.archive.store import Archive, Failure
+from defect_surrogate.archive.store import Archive
 
 __all__ = ["Archive", "Failure", "Record", "reindex"]

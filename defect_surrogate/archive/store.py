@@ -8,11 +8,11 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from defect_surrogate.archive import durable
+from defect_surrogate.archive.failures import Failure, read_failure, write_failure
 from defect_surrogate.archive.records import Record, manifest, read_frames, read_record, utc_now, write_frames
 from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Relaxation, Unit
@@ -21,31 +21,6 @@ logger = logging.getLogger(__name__)
 
 KEY_DIGITS = 16
 """Hexadecimal digits of the key in a directory's name; all 64 stand in ``unit.json`` and are compared."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A unit whose work broke, and how.
-
-    Attributes
-    ----------
-    name
-        Identity of the unit.
-    key
-        Digest of the unit's inputs.
-    error
-        Class of the error.
-    message
-        What it said.
-    time
-        UTC, ISO 8601.
-    """
-
-    name: str
-    key: str
-    error: str
-    message: str
-    time: str
 
 
 class Archive:
@@ -229,20 +204,17 @@ class Archive:
         error
             What happened.
         """
-        path = self._failure_path(unit)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        failure = Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
-        temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
-        durable.write_synced(temporary, json.dumps(asdict(failure)))
-        os.replace(temporary, path)
+        write_failure(
+            self._failure_path(unit), Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
+        )
 
     def failure(self, unit: Unit) -> Failure | None:
         """Return what broke at the last attempt of a unit, or None."""
-        return _read_failure(self._failure_path(unit))
+        return read_failure(self._failure_path(unit))
 
     def failures(self) -> tuple[Failure, ...]:
         """Return every unit whose last attempt broke, by name."""
-        found = (_read_failure(path) for path in sorted((self.root / "failures").rglob("*.json")))
+        found = (read_failure(path) for path in sorted((self.root / "failures").rglob("*.json")))
         return tuple(failure for failure in found if failure is not None)
 
     def clear_dead_attempts(self) -> None:
@@ -255,6 +227,13 @@ class Archive:
             record = self._verified(file.parent, thorough=True)
             if record is not None:
                 yield record
+
+    def running(self) -> tuple[dict[str, Any], ...]:
+        """Return the notes of the attempts that have not ended and whose process, if of this machine, lives."""
+        here = socket.gethostname()
+        return tuple(
+            note for note in self.attempts() if "ended" not in note and (note["host"] != here or _alive(note["pid"]))
+        )
 
     def attempts(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have a directory: unit, key, pid, host, started and, if it broke, error."""
@@ -301,13 +280,6 @@ def _read_note(attempt: Path) -> dict[str, Any]:
         return dict(json.loads((attempt / "attempt.json").read_text()))
     except (OSError, ValueError):
         return {}
-
-
-def _read_failure(path: Path) -> Failure | None:
-    try:
-        return Failure(**json.loads(path.read_text()))
-    except (OSError, json.JSONDecodeError, TypeError):
-        return None
 
 
 def _alive(pid: int) -> bool:

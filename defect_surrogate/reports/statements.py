@@ -59,7 +59,8 @@ def host_statements(host: HostReport) -> tuple[Statement, ...]:
         Statement("searched", levels),
         Statement(
             "searched",
-            f"Host read from {host.source}, {cell}; supercell of {host.supercell_atoms} atoms; oxidation states {states}.",
+            f"Host read from {host.source}, {cell}; supercell of {host.supercell_atoms} atoms; oxidation states "
+            f"{states or 'not given'}.",
         ),
     ]
     if host.reference_is_stand_in:

@@ -144,6 +144,21 @@ def test_attempts_have_their_own_directories_and_go_on_success(archive, unit):
     assert archive.attempts() == ()
 
 
+def test_only_attempts_that_live_are_running(archive, unit):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    with archive.attempt(unit):
+        (note,) = archive.running()
+        assert (note["unit"], note["pid"]) == (unit.name, os.getpid())
+        path = next((archive.root / "attempts").iterdir()) / "attempt.json"
+        path.write_text(json.dumps(note | {"pid": dead.pid}))
+        assert archive.running() == ()
+        path.write_text(json.dumps(note | {"pid": dead.pid, "host": "another-node"}))
+        assert len(archive.running()) == 1
+        path.write_text(json.dumps(note | {"ended": "now"}))
+        assert archive.running() == ()
+
+
 def test_a_broken_attempt_stays_to_look_at_until_the_next(archive, unit):
     with pytest.raises(RuntimeError), archive.attempt(unit) as directory:
         (directory / "OUTCAR").write_text("half")

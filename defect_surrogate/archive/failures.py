@@ -1,0 +1,58 @@
+"""Notes on units whose work broke: one file each, gone when the unit is finished."""
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from defect_surrogate.archive import durable
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A unit whose work broke, and how.
+
+    Attributes
+    ----------
+    name
+        Identity of the unit.
+    key
+        Digest of the unit's inputs.
+    error
+        Class of the error.
+    message
+        What it said.
+    time
+        UTC, ISO 8601.
+    """
+
+    name: str
+    key: str
+    error: str
+    message: str
+    time: str
+
+
+def write_failure(path: Path, failure: Failure) -> None:
+    """Write a note, replacing an earlier one at once.
+
+    Parameters
+    ----------
+    path
+        File of the unit.
+    failure
+        What broke.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
+    durable.write_synced(temporary, json.dumps(asdict(failure)))
+    os.replace(temporary, path)
+
+
+def read_failure(path: Path) -> Failure | None:
+    """Read a note; None where there is none, or none that can be read."""
+    try:
+        return Failure(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
