@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from defect_surrogate.distortions import LARGEST_DISTORTION
 from defect_surrogate.reports.labels import parse_label
 from defect_surrogate.reports.schema import FailureReport, RelaxationReport, VacancyReport
 
@@ -134,19 +135,24 @@ def _series(
         y = axes.edge if above else relative
         points.append((_x(one.label, axes), y, shape if one.converged else f"{shape}-open", text))
     points.sort(key=lambda point: point[:2])
+    drawn: list[tuple[float | None, float | None, str, str]] = []
+    for point in points:
+        if point[0] > LARGEST_DISTORTION:  # no continuation of the bond distortions: a gap in the line
+            drawn.append((None, None, symbol, ""))
+        drawn.append(point)
     return go.Scatter(
-        x=[x for x, *_ in points],
-        y=[y for _, y, *_ in points],
+        x=[x for x, *_ in drawn],
+        y=[y for _, y, *_ in drawn],
         mode="lines+markers" if size == 9 else "markers",
         name=name,
         line={"width": 1, "color": colour},
         marker={
-            "symbol": [shape for *_, shape, _ in points],
+            "symbol": [shape for *_, shape, _ in drawn],
             "size": size,
             "color": colour,
             "line": {"width": 2, "color": colour},
         },
-        hovertext=[text for *_, text in points],
+        hovertext=[text for *_, text in drawn],
         hoverinfo="text",
     )
 

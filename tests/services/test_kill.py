@@ -1,8 +1,10 @@
 """kill -9 of driver, worker and executable in the middle of a search: nothing is lost, run twice, half believed or orphaned."""
 
+import contextlib
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,18 @@ def kill(process: psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
-def executables(search: Search) -> list[psutil.Process]:
-    """Running vasp-xtb of the search; those that a shell-less launcher has become."""
-    return [process for process in search.processes() if any("vasp-xtb" in word for word in process.cmdline())]
+def frozen_executable(search: Search) -> psutil.Process | None:
+    """A vasp-xtb of the search that has begun its work, stopped so that it cannot end before it is killed."""
+    for process in search.processes():
+        try:
+            if any("vasp-xtb" in word for word in process.cmdline()):
+                process.suspend()
+                if unit_of(process) and busy_worker(process):
+                    return process
+        except (psutil.Error, OSError, AssertionError):
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+    return None
 
 
 def busy_worker(executable: psutil.Process) -> psutil.Process:
@@ -69,14 +80,17 @@ def story(tiny_search: Search) -> Story:
     driver = tiny_search.resume()
     killed = []
     for choose in (lambda running: running, busy_worker):
-        wait_until(
-            lambda: executables(tiny_search) or driver.poll() is not None, seconds=150, what="an executable running"
-        )
-        assert driver.poll() is None, tiny_search.log.read_text()
-        executable = executables(tiny_search)[0]
+        executable = None
+        deadline = time.monotonic() + 150
+        while executable is None:
+            assert driver.poll() is None, tiny_search.log.read_text()
+            assert time.monotonic() < deadline, "no executable began"
+            executable = frozen_executable(tiny_search)
+            time.sleep(0.02)
         killed.append(unit_of(executable))
-        victim = choose(executable)
-        kill(victim)
+        kill(choose(executable))
+        with contextlib.suppress(psutil.Error):
+            executable.resume()
         wait_until(lambda pid=executable.pid: not psutil.pid_exists(pid), seconds=20, what="the executable's end")
     output, _ = driver.communicate(timeout=200)
     return Story(
