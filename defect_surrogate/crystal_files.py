@@ -141,6 +141,8 @@ def _read_file(path: Path) -> Structure:
 
 
 def _read_text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise HostError(f"{path}: cannot be read: not a regular file")
     try:
         with path.open("rb") as raw:
             content = (gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw).read(MAX_FILE_BYTES + 1)

@@ -1,11 +1,9 @@
 """Where the defect is: the site found by comparing defective supercells with the bulk supercell.
 
-Atoms of each element are paired with the lattice sites of that element so that the sum of their distances (nearest periodic
-images) is smallest, an assignment problem (Kuhn, doi:10.1002/nav.3800020109) solved by SciPy. A vacancy is the site left
-over, an interstitial the atom left over, a substitution or antisite both. Distances enter linearly: then moving one atom far
-never costs more than moving a row of atoms one site each, and a reconstruction, a dimer say, does not move the vacancy. The
-crystal may have drifted as a whole, so pairing and shift are found in turn. Each structure has a vote on the site, so that
-one in which an atom has hopped into the vacancy does not decide.
+Atoms are paired with lattice sites (``site_pairing``). A vacancy is the site left over, an interstitial the atom left over, a
+substitution or antisite both. Each structure has a vote on the site, so that one in which an atom has hopped into the vacancy
+does not decide. The bulk may have another origin than the structures: it is first moved onto them, and all structures onto the
+same lattice translation of it, so that they vote on one site and not on its periodic equivalents.
 """
 
 from collections import Counter
@@ -16,20 +14,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
-from scipy.optimize import linear_sum_assignment
 
 from defect_surrogate.errors import FolderError
+from defect_surrogate.site_pairing import Pairing, composition, formula, origin_shift, pair, symbols
 
 Kind = Literal["vacancy", "substitution", "interstitial"]
 
 LATTICE_TOLERANCE = 0.02
 """Relative difference of cell lengths, and of angles, up to which two supercells are the same."""
 
-MISFIT_LIMIT = 1.0
-"""Largest median distance of atoms from their lattice sites, Å; above it a structure is not the bulk with a defect."""
-
 _SHELL = 1.2  # neighbours: up to 1.2 times the nearest distance
-_ITERATIONS = 10  # of pairing and shift; two or three are the rule
+_DRIFT = 0.5  # Å, of all atoms together; ShakeNBreak's rattle gives about 0.1
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class PointDefect:
     site_index
         Index of the defect's site in the bulk supercell; None for an interstitial.
     fractional_position
-        Fractional coordinates of the defect in the bulk supercell, shape (3,).
+        Fractional coordinates of the defect in ``ideal_structure``, shape (3,).
     neighbours
         Symbols of the nearest neighbours in the ideal structure, sorted.
     multiplicity
@@ -62,7 +57,8 @@ class PointDefect:
         None: not known from finished calculations.
     ideal_structure
         The defect in the bulk supercell, every atom on its lattice site, sites in the order of the first usable structure
-        given to ``locate_defect``. An interstitial is where that structure has it.
+        given to ``locate_defect``, and moved as a whole onto it where the bulk has another origin. An interstitial is where
+        that structure has it.
     """
 
     host: str
@@ -89,13 +85,6 @@ class PointDefect:
         return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-@dataclass(frozen=True)
-class _Pairing:
-    sites: NDArray[np.intp]  # bulk site of each atom, -1 for an atom left over
-    left_over: int | None  # bulk site without an atom
-    shift: NDArray[np.float64]  # drift of the crystal, fractional
-
-
 def locate_defect(bulk: Structure, structures: Sequence[Structure], *, charge: int = 0) -> PointDefect:
     """Find the point defect that structures of one defect share.
 
@@ -120,27 +109,18 @@ def locate_defect(bulk: Structure, structures: Sequence[Structure], *, charge: i
         If in every structure lattice or composition differ from the bulk by more than one point defect, or the atoms are
         not near the lattice sites of the bulk.
     """
-    usable, errors = [], []
-    for structure in structures:
-        try:
-            check_lattice(structure.lattice, bulk=bulk.lattice)
-            difference = composition_difference(bulk, structure)
-            usable.append((structure, difference, _pair(bulk, structure, left_over=None)))
-        except FolderError as error:
-            errors.append(error)
-    if not usable:
-        raise errors[0]
+    bulk, usable = _usable(bulk, structures)
     first, (removed, added), pairing = usable[0]
     votes = Counter(vote.left_over for _, difference, vote in usable if difference == (removed, added))
     site_index = votes.most_common(1)[0][0]
     if pairing.left_over != site_index:
-        pairing = _pair(bulk, first, left_over=site_index)
+        pairing = pair(bulk, first, left_over=site_index)
     if site_index is not None:
         position = bulk.frac_coords[site_index]
     else:
         position = first.frac_coords[int(np.flatnonzero(pairing.sites < 0)[0])] - pairing.shift
     coordinates = np.array([position if site < 0 else bulk.frac_coords[site] for site in pairing.sites])
-    ideal = Structure(bulk.lattice, _symbols(first), coordinates)
+    ideal = Structure(bulk.lattice, symbols(first), coordinates)
     kind: Kind
     if removed is None:
         kind, name = "interstitial", f"{added}_i"
@@ -184,11 +164,11 @@ def composition_difference(bulk: Structure, structure: Structure) -> tuple[str |
     FolderError
         If the compositions do not differ by one vacancy, substitution or interstitial.
     """
-    ours, bulks = Counter(_symbols(structure)), Counter(_symbols(bulk))
+    ours, bulks = composition(structure), composition(bulk)
     removed, added = list((bulks - ours).elements()), list((ours - bulks).elements())
     if len(removed) > 1 or len(added) > 1 or not removed + added:
         raise FolderError(
-            f"{_formula(ours)} is not the bulk {_formula(bulks)} with one point defect: {len(removed)} atoms removed, "
+            f"{formula(ours)} is not the bulk {formula(bulks)} with one point defect: {len(removed)} atoms removed, "
             f"{len(added)} added (is the bulk file the supercell?)"
         )
     return (removed[0] if removed else None), (added[0] if added else None)
@@ -237,62 +217,44 @@ def matching_order(structure: Structure, *, ideal: Structure) -> NDArray[np.intp
     FolderError
         If the composition is another, or the atoms are not near the ideal sites.
     """
-    if Counter(_symbols(structure)) != Counter(_symbols(ideal)):
-        raise FolderError(
-            f"{_formula(Counter(_symbols(structure)))} where {_formula(Counter(_symbols(ideal)))} is expected"
-        )
-    sites = _pair(ideal, structure, left_over=None).sites
+    if composition(structure) != composition(ideal):
+        raise FolderError(f"{formula(composition(structure))} where {formula(composition(ideal))} is expected")
+    sites = pair(ideal, structure).sites
     out_of_place = np.count_nonzero(sites != np.arange(len(sites)))
-    if _symbols(structure) == _symbols(ideal) and out_of_place <= max(3, len(sites) // 10):
+    if symbols(structure) == symbols(ideal) and out_of_place <= max(3, len(sites) // 10):
         return None
     return np.argsort(sites)
 
 
-def _pair(bulk: Structure, structure: Structure, *, left_over: int | None) -> _Pairing:
-    """Pair atoms with bulk sites; ``left_over`` is a bulk site that must stay empty, or None to find one if there is any."""
-    symbols, bulk_symbols = np.array(_symbols(structure)), np.array(_symbols(bulk))
-    shift = np.zeros(3)
-    for _ in range(_ITERATIONS):
-        sites = np.full(len(structure), -1, dtype=np.intp)
-        distances = np.zeros(len(structure))
-        for element in sorted(set(symbols)):
-            atoms = np.flatnonzero(symbols == element)
-            targets = np.array([k for k in np.flatnonzero(bulk_symbols == element) if k != left_over], dtype=np.intp)
-            if not targets.size:
-                continue
-            cost = bulk.lattice.get_all_distances(structure.frac_coords[atoms] - shift, bulk.frac_coords[targets])
-            rows, columns = linear_sum_assignment(cost)
-            sites[atoms[rows]] = targets[columns]
-            distances[atoms[rows]] = cost[rows, columns]
-        paired = sites >= 0
-        displacements = _wrapped(structure.frac_coords[paired] - bulk.frac_coords[sites[paired]])
-        step = np.median(_wrapped(displacements - shift), axis=0)
-        shift = shift + step
-        if np.abs(step).max() < 1e-6:
-            break
-    misfit = float(np.median(distances[paired])) if paired.any() else np.inf
-    if misfit > MISFIT_LIMIT:
-        raise FolderError(
-            f"{_formula(Counter(_symbols(structure)))}: atoms are {misfit:.2f} Å (median) from the lattice sites of the bulk"
-        )
-    empty = sorted(set(range(len(bulk))) - set(sites[paired].tolist()))
-    return _Pairing(sites, empty[0] if empty else None, shift)
+def _usable(
+    bulk: Structure, structures: Sequence[Structure]
+) -> tuple[Structure, list[tuple[Structure, tuple[str | None, str | None], Pairing]]]:
+    """Pair the structures that can be with the bulk, which is moved onto the first of them."""
+    usable: list[tuple[Structure, tuple[str | None, str | None], Pairing]] = []
+    errors = []
+    for structure in structures:
+        try:
+            check_lattice(structure.lattice, bulk=bulk.lattice)
+            difference = composition_difference(bulk, structure)
+            moved = bulk if usable else _moved(bulk, origin_shift(bulk, structure))
+            usable.append((structure, difference, pair(moved, structure)))
+            bulk = moved
+        except FolderError as error:
+            errors.append(error)
+    if not usable:
+        raise errors[0]
+    return bulk, usable
+
+
+def _moved(bulk: Structure, shift: NDArray[np.float64]) -> Structure:
+    """Move the bulk by a fractional shift, unless that is no more than the drift of a crystal that has been shaken."""
+    if np.linalg.norm(bulk.lattice.get_cartesian_coords(shift)) <= _DRIFT:
+        return bulk
+    return Structure(bulk.lattice, symbols(bulk), bulk.frac_coords + shift)
 
 
 def _neighbours(ideal: Structure, position: NDArray[np.float64]) -> tuple[str, ...]:
     distances = ideal.lattice.get_all_distances([position], ideal.frac_coords)[0]
     others = distances > 1e-3  # the defect's own atom is at the position
     nearest = distances[others].min()
-    return tuple(sorted(np.array(_symbols(ideal))[others & (distances <= _SHELL * nearest)].tolist()))
-
-
-def _wrapped(displacements: NDArray[np.float64]) -> NDArray[np.float64]:
-    return displacements - np.round(displacements)
-
-
-def _symbols(structure: Structure) -> list[str]:
-    return [site.specie.symbol for site in structure]
-
-
-def _formula(counts: Counter[str]) -> str:
-    return " ".join(f"{symbol}{n}" for symbol, n in sorted(counts.items()))
+    return tuple(sorted(np.array(symbols(ideal))[others & (distances <= _SHELL * nearest)].tolist()))

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from monty.io import zopen
 from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Poscar
 
+from defect_surrogate.crystal_files import MAX_FILE_BYTES
 from defect_surrogate.errors import FolderError
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.shakenbreak_folders import HIGH_ENERGY, standard_label
@@ -78,7 +80,7 @@ def read_finished_relaxation(
             energy=energy,
             steps=0,
             converged=False,
-            reason="stopped",
+            reason="not recorded",
             detail=f"energy from {energies_file.name}; steps and convergence not recorded",
             provenance=Provenance(
                 level_of_theory=NOT_RECORDED, method=NOT_RECORDED, seconds=math.nan, evaluations=0, versions=()
@@ -105,10 +107,17 @@ def read_structure(path: Path) -> Structure:
     Raises
     ------
     FolderError
-        If the file is absent, empty, cut short, or has coordinates that are not finite.
+        If the file is absent, no regular file, larger than ``MAX_FILE_BYTES``, empty, cut short, or has coordinates that are
+        not finite.
     """
+    if not path.is_file():
+        raise FolderError(f"{path}: cannot be read as a POSCAR: no such file, or not a regular one")
     try:
-        structure = Poscar.from_file(path, check_for_potcar=False, read_velocities=False).structure
+        with zopen(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"larger than {MAX_FILE_BYTES / 1e6:g} MB")
+        structure = Poscar.from_str(content.decode("utf-8"), read_velocities=False).structure
     except Exception as error:  # pymatgen's parser fails in as many ways as files can be broken
         raise FolderError(f"{path}: cannot be read as a POSCAR: {type(error).__name__}: {error}") from error
     if not (np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()):

@@ -23,7 +23,8 @@ from defect_surrogate.defect_site import (
     matching_order,
 )
 from defect_surrogate.errors import DefectSurrogateError, FolderError
-from defect_surrogate.finished_relaxation import ENERGY_CONFLICT, NOT_RECORDED, read_finished_relaxation, read_structure
+from defect_surrogate.finished_majority import keep_one_defect, keep_one_level
+from defect_surrogate.finished_relaxation import read_finished_relaxation, read_structure
 from defect_surrogate.relaxation import Frame, Relaxation
 from defect_surrogate.shakenbreak_folders import (
     HIGH_ENERGY,
@@ -64,7 +65,8 @@ class FinishedSearch:
     Attributes
     ----------
     name
-        Name of the defect as its folder, or its energies file, has it, e.g. ``vac_1_Cd_0``.
+        Name of the defect as its energies file has it, e.g. ``vac_1_Cd_0``; as its folder has it where that gives another
+        charge, or where energies files of a tree have one name.
     defect
         The defect found by comparison with the bulk; its ideal structure has the order of sites of ``relaxations``.
     relaxations
@@ -136,7 +138,14 @@ def read_finished_searches(tree: Path, *, bulk: Structure) -> FinishedTree:
             failures.append(FailedFolder(label=folder.name, error=type(error).__name__, message=str(error)))
     if not searches:
         raise FolderError("; ".join(failure.message for failure in failures))
-    return FinishedTree(searches=tuple(searches), failures=tuple(failures))
+    stems = Counter(search.name for search in searches)
+    return FinishedTree(
+        searches=tuple(
+            search if stems[search.name] == 1 else replace(search, name=search.source.resolve().name)
+            for search in searches
+        ),
+        failures=tuple(failures),
+    )
 
 
 def _read_defect(folder: Path, *, bulk: Structure) -> FinishedSearch:
@@ -159,8 +168,8 @@ def _read_defect(folder: Path, *, bulk: Structure) -> FinishedSearch:
     present = {standard_label(path.name.removesuffix(HIGH_ENERGY)) for path in distortion_folders(folder)}
     for label in energies.keys() - present:
         failures[label] = FolderError(f"{folder / label}: no such folder for the energy in the energies file")
-    _keep_one_defect(relaxations, failures, folder=folder, bulk=bulk)
-    _keep_one_level(relaxations, failures, folder=folder, energies=energies)
+    keep_one_defect(relaxations, failures, folder=folder, bulk=bulk)
+    keep_one_level(relaxations, failures, folder=folder, energies=energies)
     if not relaxations:
         raise FolderError(f"{folder}: nothing can be used: {_summary(failures)}")
 
@@ -201,56 +210,6 @@ def _check_against(bulk: Structure, structure: Structure, folder: Path) -> None:
         raise FolderError(f"{folder}: {error}") from error
 
 
-def _keep_one_defect(
-    relaxations: dict[str, Relaxation], failures: dict[str, DefectSurrogateError], *, folder: Path, bulk: Structure
-) -> None:
-    differences = {label: composition_difference(bulk, item.structure) for label, item in relaxations.items()}
-    for label in _unusual(differences):
-        formula = relaxations.pop(label).structure.formula
-        failures[label] = FolderError(f"{folder / label}: {formula} is not the defect of most folders")
-
-
-def _keep_one_level(
-    relaxations: dict[str, Relaxation],
-    failures: dict[str, DefectSurrogateError],
-    *,
-    folder: Path,
-    energies: Mapping[str, float | None],
-) -> None:
-    """Take out other levels of theory than that of most output files.
-
-    Energies without output are of that level if the energies file agrees with the output where there is both.
-    """
-    levels = {label: item.provenance.level_of_theory for label, item in relaxations.items()}
-    recorded = {label: level for label, level in levels.items() if level != NOT_RECORDED}
-    if not recorded:
-        return
-    for label in _unusual(recorded):
-        del relaxations[label]
-        failures[label] = FolderError(f"{folder / label}: {recorded.pop(label)}, unlike most folders")
-    level = next(iter(recorded.values()))
-    agree = any(
-        abs(energy - relaxations[label].energy) <= ENERGY_CONFLICT
-        for label in recorded
-        if (energy := energies.get(standard_label(label))) is not None
-    )
-    for label in levels.keys() & relaxations.keys() - recorded.keys():
-        if agree:
-            provenance = replace(relaxations[label].provenance, level_of_theory=level)
-            relaxations[label] = replace(relaxations[label], provenance=provenance)
-        else:
-            del relaxations[label]
-            failures[label] = FolderError(
-                f"{folder / label}: no output to show that its energy is {level}, as elsewhere"
-            )
-
-
-def _unusual(values: Mapping[str, object]) -> list[str]:
-    """List the labels whose value is not the most common one."""
-    usual = Counter(values.values()).most_common(1)
-    return [label for label, value in values.items() if value != usual[0][0]]
-
-
 def _read_starts(folder: Path, *, like: Structure) -> list[Structure]:
     """Read the starts that can be read and have the right composition, the unperturbed one first."""
     starts = []
@@ -281,12 +240,17 @@ def _permuted(structure: Structure, order: NDArray[np.intp]) -> Structure:
 
 
 def _name_and_charge(folder: Path, energies_file: Path | None) -> tuple[str, int]:
-    names = [*([energies_file.stem] if energies_file else []), folder.resolve().name]
-    for name in names:
-        if match := _CHARGE.search(name):
-            return name, int(match[1])
-    logger.warning("%s: no charge at the end of the name (as in v_Cd_-1): taken as neutral", folder)
-    return names[-1], 0
+    """Take the energies file's name, as ``snb-parse`` does, unless the folder's own has another charge."""
+    name, stem = folder.resolve().name, energies_file.stem if energies_file else ""
+    of_folder, of_file = _CHARGE.search(name), _CHARGE.search(stem)
+    if of_file and (of_folder is None or int(of_folder[1]) == int(of_file[1])):
+        return stem, int(of_file[1])
+    if of_folder is None:
+        logger.warning("%s: no charge at the end of the name (as in v_Cd_-1): taken as neutral", folder)
+        return name, 0
+    if of_file:
+        logger.warning("%s: charge %s, though its energies file is %s.yaml", folder, of_folder[1], stem)
+    return name, int(of_folder[1])
 
 
 def _summary(failures: Mapping[str, DefectSurrogateError]) -> str:

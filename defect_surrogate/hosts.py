@@ -152,6 +152,27 @@ def host_with_relaxed_cell(host: Host, relaxed: Structure, *, settings: HostSett
     )
 
 
+def guess_oxidation_states(structure: Structure) -> dict[str, float]:
+    """Guess the mean oxidation state of each element as doped does.
+
+    Parameters
+    ----------
+    structure
+        A crystal without defects.
+
+    Returns
+    -------
+    dict of str to float
+        By symbol, units of e; empty if there is no guess.
+    """
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        bare = structure.copy()
+        bare.remove_oxidation_states()
+        decorated = guess_and_set_oxi_states_with_timeout(bare, break_early_if_expensive=True)
+    return _mean_states(decorated) if decorated else {}
+
+
 def _oxidation_states(structure: Structure, settings: HostSettings, source: str) -> dict[str, float]:
     elements = sorted({site.specie.symbol for site in structure})
     counts = structure.composition.get_el_amt_dict()
@@ -162,8 +183,9 @@ def _oxidation_states(structure: Structure, settings: HostSettings, source: str)
         states = {element: float(settings.oxidation_states[element]) for element in elements}
         origin = "as set"
     else:
-        states = _guessed_oxidation_states(structure)
-        origin = "guessed"
+        states, origin = _mean_states(structure), "as in the file"
+        if not any(states.values()):
+            states, origin = guess_oxidation_states(structure), "guessed"
     total = sum(states.get(element, 0.0) * counts[element] for element in elements)
     shown = ", ".join(f"{element} {states[element]:+g}" for element in elements if element in states)
     if len(states) < len(elements) or abs(total) > 0.01 * len(structure):
@@ -177,17 +199,10 @@ def _oxidation_states(structure: Structure, settings: HostSettings, source: str)
     return states
 
 
-def _guessed_oxidation_states(structure: Structure) -> dict[str, float]:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        decorated = structure
-        if not all(getattr(site.specie, "oxi_state", None) is not None for site in structure):
-            decorated = guess_and_set_oxi_states_with_timeout(structure.copy(), break_early_if_expensive=True)
-    if not decorated:
-        return {}
+def _mean_states(structure: Structure) -> dict[str, float]:
     states: dict[str, list[float]] = {}
-    for site in decorated:
-        states.setdefault(site.specie.symbol, []).append(float(site.specie.oxi_state or 0.0))
+    for site in structure:
+        states.setdefault(site.specie.symbol, []).append(float(getattr(site.specie, "oxi_state", None) or 0.0))
     return {element: float(np.mean(values)) for element, values in sorted(states.items())}
 
 

@@ -76,6 +76,39 @@ def anion_elements(structure: Structure, *, oxidation_states: Mapping[str, float
     return frozenset(known | unknown)
 
 
+def anion_bonds(
+    structure: Structure, *, oxidation_states: Mapping[str, float] | None = None, tolerance: float = BOND_TOLERANCE
+) -> tuple[Bond, ...]:
+    """Find all anion–anion bonds.
+
+    Parameters
+    ----------
+    structure
+        n sites.
+    oxidation_states
+        Of the elements, units of e; anions are judged by their families when absent.
+    tolerance
+        Added to the sum of covalent radii, Å.
+
+    Returns
+    -------
+    tuple of Bond
+        Ascending in length. Distances are to the nearest periodic image.
+    """
+    symbols = [site.specie.symbol for site in structure]
+    anions = anion_elements(structure, oxidation_states=oxidation_states)
+    indices = [i for i, symbol in enumerate(symbols) if symbol in anions]
+    radii = np.array([covalent_radii[atomic_numbers[symbols[i]]] for i in indices])
+    distances = _distances(structure, indices)
+    bonds = []
+    for a, b in np.argwhere(np.triu(distances < radii[:, None] + radii[None, :] + tolerance, k=1)):
+        first, second = sorted((indices[a], indices[b]), key=lambda i: (symbols[i], i))
+        bonds.append(
+            Bond(elements=(symbols[first], symbols[second]), sites=(first, second), length=float(distances[a, b]))
+        )
+    return tuple(sorted(bonds, key=lambda bond: (bond.length, bond.sites)))
+
+
 def new_anion_bonds(
     structure: Structure,
     *,
@@ -107,20 +140,9 @@ def new_anion_bonds(
         If the structures do not have the same elements in the same order.
     """
     check_same_sites(structure, ideal=ideal)
-    symbols = [site.specie.symbol for site in structure]
-    anions = anion_elements(structure, oxidation_states=oxidation_states)
-    indices = [i for i, symbol in enumerate(symbols) if symbol in anions]
-    radii = np.array([covalent_radii[atomic_numbers[symbols[i]]] for i in indices])
-    longest = radii[:, None] + radii[None, :] + tolerance
-    distances = _distances(structure, indices)
-    is_new = (distances < longest) & ~(_distances(ideal, indices) < longest)
-    bonds = []
-    for a, b in np.argwhere(np.triu(is_new, k=1)):
-        first, second = sorted((indices[a], indices[b]), key=lambda i: (symbols[i], i))
-        bonds.append(
-            Bond(elements=(symbols[first], symbols[second]), sites=(first, second), length=float(distances[a, b]))
-        )
-    return tuple(sorted(bonds, key=lambda bond: (bond.length, bond.sites)))
+    before = {bond.sites for bond in anion_bonds(ideal, oxidation_states=oxidation_states, tolerance=tolerance)}
+    bonds = anion_bonds(structure, oxidation_states=oxidation_states, tolerance=tolerance)
+    return tuple(bond for bond in bonds if bond.sites not in before)
 
 
 def motif(bonds: Iterable[Bond]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 Level = Literal["surrogate", "reference"]
-Reason = Literal["converged", "step limit", "time limit", "stopped", "diverged"]
+Reason = Literal["converged", "step limit", "time limit", "stopped", "not recorded", "diverged"]
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class ReferenceSettings(_Section):
     """VASP, or the licence-free stand-in ``vasp-xtb``, under custodian."""
 
     vasp_cmd: list[str] = Field(
-        ["vasp-xtb"], min_length=1, description="Command of the executable, e.g. ['srun', 'vasp_gam']."
+        ["vasp-xtb"], min_length=1, description="Command of the executable, e.g. ['srun', 'vasp_std']."
     )
     defect_incar: dict[str, IncarValue] = Field(
         {}, description="INCAR tags that change or add to the defaults for defects."

@@ -26,6 +26,7 @@ import yaml
 from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Poscar
 
+from defect_surrogate.crystal_files import MAX_FILE_BYTES
 from defect_surrogate.distortions import SamplingSet
 from defect_surrogate.errors import FolderError
 from defect_surrogate.relaxation import Relaxation
@@ -126,9 +127,13 @@ def read_energies(path: Path) -> dict[str, float | None]:
     Raises
     ------
     FolderError
-        If the file cannot be read or does not have this form.
+        If the file is not a regular one, is larger than ``MAX_FILE_BYTES``, cannot be read or does not have this form.
     """
+    if path.exists() and not path.is_file():
+        raise FolderError(f"{path}: is not a regular file")
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise FolderError(f"{path}: larger than {MAX_FILE_BYTES / 1e6:g} MB, which no energies file is")
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read as YAML: {error}") from error
@@ -158,7 +163,7 @@ def find_energies_file(folder: Path) -> Path | None:
     -------
     Path or None
         ``<folder name>.yaml`` if it is there, else the only other YAML file that is not an earlier one put aside by
-        ``snb-parse``; None if there is none.
+        ``snb-parse``; None if there is none. Only regular files count.
 
     Raises
     ------
@@ -169,7 +174,9 @@ def find_energies_file(folder: Path) -> Path | None:
     if named.is_file():
         return named
     others = sorted(
-        path for path in [*folder.glob("*.yaml"), *folder.glob("*.yml")] if not _RENAMED_ENERGIES.search(path.stem)
+        path
+        for path in [*folder.glob("*.yaml"), *folder.glob("*.yml")]
+        if path.is_file() and not _RENAMED_ENERGIES.search(path.stem)
     )
     if len(others) > 1:
         raise FolderError(

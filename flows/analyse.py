@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pymatgen.core import Structure
 
 from defect_surrogate.crystal_files import check_crystal, read_crystal
+from defect_surrogate.errors import InputError
 from defect_surrogate.finished_search import FailedFolder, FinishedSearch, read_finished_searches
-from defect_surrogate.hosts import Host
+from defect_surrogate.hosts import Host, guess_oxidation_states
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
@@ -17,6 +19,7 @@ from defect_surrogate.reports.files import write_report_files
 from defect_surrogate.reports.page import write_page
 from defect_surrogate.reports.schema import CampaignReport, FailureReport, VacancyReport
 from defect_surrogate.settings import MinimaSettings
+from flows.driver import check_folder
 
 
 def analyse(tree: Path, *, bulk: Path, out: Path | None, settings: MinimaSettings) -> CampaignReport:
@@ -29,7 +32,7 @@ def analyse(tree: Path, *, bulk: Path, out: Path | None, settings: MinimaSetting
     bulk
         File of the host's supercell without defect.
     out
-        Folder for the report; not written when None.
+        Folder for the report, made when missing; not written when None.
     settings
         When two structures are one minimum.
 
@@ -44,15 +47,19 @@ def analyse(tree: Path, *, bulk: Path, out: Path | None, settings: MinimaSetting
         If nothing in the tree can be used.
     HostError
         If the bulk cannot be read.
+    InputError
+        If ``out`` is the folder of a search, is a file, or cannot be written.
     """
+    if out is not None:
+        _check_out(out)
     structure, source = read_crystal(bulk)
     check_crystal(structure, source)
+    oxidation_states = guess_oxidation_states(structure.get_primitive_structure())  # seconds for a supercell
     structure.remove_oxidation_states()
     finished = read_finished_searches(tree, bulk=structure)
-    labels = Counter(one.defect.label for one in finished.searches)
-    searches = [_told_apart(one) if labels[one.defect.label] > 1 else one for one in finished.searches]
+    searches = _told_apart(finished.searches)
     name = structure.composition.reduced_formula
-    host = Host(name, structure, structure, {}, source, structure_digest(structure))
+    host = Host(name, structure, structure, oxidation_states, source, structure_digest(structure))
     reports = [_vacancy_report(one, host, settings) for one in searches]
     failures = [FailureReport(f"{name}/{one.label}", one.error, one.message) for one in finished.failures]
     report = campaign_report(
@@ -71,10 +78,32 @@ def analyse(tree: Path, *, bulk: Path, out: Path | None, settings: MinimaSetting
     return report
 
 
-def _told_apart(search: FinishedSearch) -> FinishedSearch:
-    """Name a defect after its folder, where the tree has several inequivalent ones of the same kind."""
-    name = search.name.removesuffix(f"_{search.defect.charge}").removesuffix(f"_+{search.defect.charge}")
-    return dataclasses.replace(search, defect=dataclasses.replace(search.defect, name=name))
+def _check_out(out: Path) -> None:
+    if (out / "run.json").exists():
+        raise InputError(f"{out}: is the folder of a search, whose report would be overwritten")
+    check_folder(out)
+
+
+def _told_apart(searches: Sequence[FinishedSearch]) -> list[FinishedSearch]:
+    """Give each defect a label of its own.
+
+    Where the tree has several of the same kind, at inequivalent sites or at two levels of theory say, each is named after its
+    energies file or folder; what still has one label is numbered.
+    """
+    labels = Counter(one.defect.label for one in searches)
+    named: dict[str, FinishedSearch] = {}
+    for one in searches:
+        charge = one.defect.charge
+        name = one.defect.name
+        if labels[one.defect.label] > 1:
+            name = one.name.removesuffix(f"_{charge}").removesuffix(f"_+{charge}")
+        defect = dataclasses.replace(one.defect, name=name)
+        number = 1
+        while defect.label in named:
+            number += 1
+            defect = dataclasses.replace(defect, name=f"{name}_{number}")
+        named[defect.label] = dataclasses.replace(one, defect=defect)
+    return list(named.values())
 
 
 def _vacancy_report(search: FinishedSearch, host: Host, settings: MinimaSettings) -> VacancyReport:
@@ -85,7 +114,7 @@ def _vacancy_report(search: FinishedSearch, host: Host, settings: MinimaSettings
         surrogate=None,
         reference=search.relaxations,
         failures=[_failure(one, f"{host.name}/{label}") for one in search.failures],
-        oxidation_states=None,
+        oxidation_states=host.oxidation_states or None,
         settings=settings,
     )
 

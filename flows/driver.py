@@ -155,9 +155,9 @@ def count_units(run: RunFolder) -> tuple[Count, ...]:
         finished = _is_finished(archive, name, key)
         count.update(
             total=1,
-            finished=finished,
-            failed=not finished and (name, key) in failed,
-            running=not finished and (name, key) in running,
+            finished=int(finished),
+            failed=int(not finished and (name, key) in failed),
+            running=int(not finished and (name, key) in running),
         )
     return tuple(
         Count(defect, level, count["total"], count["finished"], count["failed"], count["running"])

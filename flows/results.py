@@ -1,20 +1,21 @@
 """From a search, finished or not, to the files of its run folder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive, reindex
-from defect_surrogate.relaxation import Unit
+from defect_surrogate.relaxation import Level, Unit
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
 from defect_surrogate.reports.files import write_report_files
 from defect_surrogate.reports.page import write_page
 from defect_surrogate.reports.schema import CampaignReport, FailureReport, VacancyReport
 from defect_surrogate.settings import SearchSettings
-from defect_surrogate.shakenbreak_folders import write_relaxed
+from defect_surrogate.shakenbreak_folders import distortion_folders, write_relaxed
 from flows.run_folder import RunFolder
 from flows.search import HostSearch, VacancySearch
 
@@ -36,12 +37,14 @@ def write_results(run: RunFolder, search: HostSearch) -> CampaignReport:
     """
     settings = run.settings
     reports = [_vacancy_report(one, search, run.archive, settings) for one in search.vacancies]
+    own = () if search.unit is None else (search.unit,)
     host = host_report(
         search.host,
         vacancies=reports,
         relaxation=search.relaxation,
         relaxation_key=None if search.unit is None else search.unit.key,
-        failures=() if search.unit is None else failures_of([search.unit], run.archive),
+        failures=failures_of(own, run.archive),
+        unfinished=len(_unfinished(own, () if search.relaxation is None else [unit.name for unit in own], run.archive)),
     )
     report = campaign_report(
         [host], settings=settings, minima=settings.minima, versions=library_versions(), created=datetime.now(UTC)
@@ -77,7 +80,7 @@ def failures_of(units: Sequence[Unit], archive: Archive) -> tuple[FailureReport,
 
 
 def failure_count(report: CampaignReport) -> int:
-    """Count the units without a result.
+    """Count the units that broke.
 
     Parameters
     ----------
@@ -92,6 +95,22 @@ def failure_count(report: CampaignReport) -> int:
     return sum(len(host.failures) + sum(len(v.failures) for v in host.vacancies) for host in report.hosts)
 
 
+def unfinished_count(report: CampaignReport) -> int:
+    """Count the planned units that have no result yet and have not broken.
+
+    Parameters
+    ----------
+    report
+        Of a run.
+
+    Returns
+    -------
+    int
+        Those of hosts and of vacancies, as far as they are known: what is relaxed after them is not.
+    """
+    return sum(host.unfinished + sum(v.unfinished for v in host.vacancies) for host in report.hosts)
+
+
 def _vacancy_report(
     one: VacancySearch, search: HostSearch, archive: Archive, settings: SearchSettings
 ) -> VacancyReport:
@@ -104,19 +123,44 @@ def _vacancy_report(
         reference=one.by_label("reference"),
         full_reference=settings.full_reference,
         failures=failures_of(units, archive),
+        unfinished=len(_unfinished(units, one.relaxations, archive)),
         keys={(unit.level, unit.label): unit.key for unit in units},
         oxidation_states=search.host.oxidation_states,
         settings=settings.minima,
     )
 
 
+def _unfinished(units: Sequence[Unit], finished: Collection[str], archive: Archive) -> list[Unit]:
+    return [unit for unit in units if unit.name not in finished and archive.failure(unit) is None]
+
+
 def _write_relaxed(one: VacancySearch, run: RunFolder) -> None:
-    for unit in one.surrogate + one.reference:
-        relaxation = one.relaxations.get(unit.name)
-        if relaxation is None or not math.isfinite(relaxation.energy):
-            continue
-        root = run.structures / unit.host / unit.level
-        folder = root / unit.defect / unit.label
+    """Write the relaxed structures and energies of this search, and remove those of an earlier one in this folder."""
+    vacancy = one.sampling.structures[0].vacancy
+    levels: tuple[tuple[Level, tuple[Unit, ...]], ...] = (("surrogate", one.surrogate), ("reference", one.reference))
+    for level, units in levels:
+        root = run.structures / vacancy.host / level
+        folder = root / vacancy.label
         folder.mkdir(parents=True, exist_ok=True)
-        unit.structure.to(str(folder / "POSCAR"), fmt="poscar")
-        write_relaxed(relaxation, root=root, defect=unit.defect, label=unit.label)
+        _remove_earlier(folder, labels={unit.label for unit in units})
+        (folder / f"{vacancy.label}.yaml").unlink(missing_ok=True)
+        for unit in units:
+            start = folder / unit.label
+            start.mkdir(exist_ok=True)
+            unit.structure.to(str(start / "POSCAR"), fmt="poscar")
+            relaxation = one.relaxations.get(unit.name)
+            if relaxation is None or not relaxation.rankable or not math.isfinite(relaxation.energy):
+                (start / "CONTCAR").unlink(missing_ok=True)
+                continue
+            write_relaxed(relaxation, root=root, defect=vacancy.label, label=unit.label)
+
+
+def _remove_earlier(folder: Path, *, labels: Collection[str]) -> None:
+    """Remove starts and relaxed structures with other labels; what else lies in their folders stays."""
+    for path in distortion_folders(folder):
+        if path.name in labels or path.is_symlink():
+            continue
+        for name in ("POSCAR", "CONTCAR"):
+            (path / name).unlink(missing_ok=True)
+        if not any(path.iterdir()):
+            path.rmdir()

@@ -89,14 +89,19 @@ def locked(path: Path) -> Iterator[None]:
     Parameters
     ----------
     path
-        The folder, which exists.
+        The folder; made when missing.
 
     Raises
     ------
     InputError
-        If another process holds it; the kernel frees the lock of a process that dies.
+        If another process holds it (the kernel frees the lock of a process that dies), or it cannot be made.
     """
-    with (path / ".lock").open("a+") as stream:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("a+")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
+    with lock as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -13,12 +13,13 @@ from pathlib import Path
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
 from defect_surrogate.hosts import Host, host_with_relaxed_cell, read_host
 from defect_surrogate.minima import LocalMinimum, find_minima
+from defect_surrogate.reconstruction import anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation, Unit
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import Potential, check_coverage, load_potential, surrogate_method
 from defect_surrogate.vacancies import find_vacancies
-from defect_surrogate.vasp import ReferenceMethod, check_executable, reference_method
+from defect_surrogate.vasp import ReferenceMethod, check_cell, check_executable, reference_method
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +231,15 @@ def _check(host: Host, potential: Potential, settings: SearchSettings) -> None:
     """Refuse now what would be refused only after hours of relaxations."""
     check_coverage(potential, host.oxidation_states, host=host.name)
     check_executable(settings.reference)
+    check_cell(host.supercell, settings.reference)
+    if settings.host.oxidation_states is None:
+        bonds = anion_bonds(host.supercell, oxidation_states=host.oxidation_states)
+        if bonds:
+            logger.warning(
+                "%s: has anion–anion bonds (%s–%s, %.2f Å), so the oxidation states %s may be wrong, and with them the "
+                "number of missing electrons: set host.oxidation_states",
+                *(host.name, *bonds[0].elements, bonds[0].length, host.oxidation_states),
+            )
     for vacancy in find_vacancies(host, settings.vacancies):
         reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
 

@@ -81,22 +81,24 @@ def search_host(source: Source, out: Out, settings: SearchSettings = SearchSetti
         Also written into the folder. Units that broke are listed in it.
     """
     show_own_lines()
-    run = create_run(Path(out), source, settings)
-
-    def relax_surrogate(works: Sequence[Work]) -> dict[str, Relaxation]:
-        run.note_units(work.unit for work in works)
-        workers = local_workers(settings.workers.surrogate, deaths_allowed=settings.workers.retries)
-        by_surrogate = relax_with_surrogate.with_options(task_runner=workers)
-        return by_surrogate(Batch(works=tuple(works)), run.archive.root, settings.surrogate, settings.workers)
-
-    def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
-        run.note_units(work.unit for work in works)
-        workers = local_workers(min(settings.workers.reference, len(works)), deaths_allowed=settings.workers.retries)
-        by_reference = relax_with_reference.with_options(task_runner=workers)
-        return by_reference(Batch(works=tuple(works)), run.archive.root, settings.workers)
-
-    with locked(run.path):
+    with locked(Path(out)):
+        run = create_run(Path(out), source, settings)
+        run.archive.clear_dead_attempts()
         run.note_units([], first=True)
+
+        def relax_surrogate(works: Sequence[Work]) -> dict[str, Relaxation]:
+            run.note_units(work.unit for work in works)
+            workers = local_workers(settings.workers.surrogate, deaths_allowed=settings.workers.retries)
+            by_surrogate = relax_with_surrogate.with_options(task_runner=workers)
+            return by_surrogate(Batch(works=tuple(works)), run.archive.root, settings.surrogate, settings.workers)
+
+        def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
+            run.note_units(work.unit for work in works)
+            count = min(settings.workers.reference, len(works))
+            workers = local_workers(count, deaths_allowed=settings.workers.retries)
+            by_reference = relax_with_reference.with_options(task_runner=workers)
+            return by_reference(Batch(works=tuple(works)), run.archive.root, settings.workers)
+
         found = search(
             run.source,
             settings,

@@ -24,9 +24,11 @@ ORDER = (
     "minima",
     "reconstruction",
     "metrics",
+    "site_pairing",
     "defect_site",
     "shakenbreak_folders",
     "finished_relaxation",
+    "finished_majority",
     "finished_search",
     "reports",
 )

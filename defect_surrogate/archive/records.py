@@ -20,6 +20,10 @@ from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 SCHEMA_VERSION = 1
 
 
+class ForeignRecordError(Exception):
+    """A whole unit, but of another version of this software."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A finished unit as the archive holds it.
@@ -100,9 +104,13 @@ def read_record(path: Path, *, thorough: bool) -> Record:
     Raises
     ------
     OSError, ValueError, KeyError, TypeError
-        If anything is missing, damaged, or of another version of this software.
+        If anything is missing, damaged, or cannot be read.
+    ForeignRecordError
+        If another version of this software wrote it.
     """
     manifest = json.loads((path / "unit.json").read_text(encoding="utf-8"))
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise ForeignRecordError(f"schema version {manifest['schema_version']}, this software reads {SCHEMA_VERSION}")
     recorded = manifest.pop("digest")
     if recorded != _digest_of(manifest):
         raise ValueError("unit.json does not match its digest")
@@ -110,8 +118,6 @@ def read_record(path: Path, *, thorough: bool) -> Record:
         size = (path / name).stat().st_size
         if size != expected["bytes"] or (thorough and file_digest(path / name) != expected["sha256"]):
             raise ValueError(f"{name} does not match its digest ({size} bytes, {expected['bytes']} expected)")
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema version {manifest['schema_version']}, this software reads {SCHEMA_VERSION}")
     provenance = manifest["provenance"]
     relaxation = Relaxation(
         level=manifest["name"].rsplit("/", 1)[1],

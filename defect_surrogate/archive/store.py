@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import uuid
@@ -13,7 +14,15 @@ from typing import Any
 
 from defect_surrogate.archive import durable
 from defect_surrogate.archive.failures import Failure, read_failure, write_failure
-from defect_surrogate.archive.records import Record, manifest, read_frames, read_record, utc_now, write_frames
+from defect_surrogate.archive.records import (
+    ForeignRecordError,
+    Record,
+    manifest,
+    read_frames,
+    read_record,
+    utc_now,
+    write_frames,
+)
 from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Relaxation, Unit
 
@@ -21,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 KEY_DIGITS = 16
 """Hexadecimal digits of the key in a directory's name; all 64 stand in ``unit.json`` and are compared."""
+
+
+ATTEMPT_NAME = re.compile(r"[0-9a-f]{16}-(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")
 
 
 class Archive:
@@ -67,7 +79,9 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If the directory belongs to other inputs, which only a collision of digests or tampering can cause.
+            If the directory belongs to other inputs, which only a collision of digests or tampering can cause; if it cannot
+            be read, for want of a permission or by a fault of the file system; or if another version of this software wrote
+            it. Nothing is moved then.
         """
         path = self.path(unit)
         if not path.is_dir():
@@ -106,8 +120,8 @@ class Archive:
     def attempt(self, unit: Unit) -> Iterator[Path]:
         """Give a fresh working directory for one attempt at a unit.
 
-        It is removed on success. After an exception it stays, for people to look at, until the unit is finished. Attempts
-        of processes of this machine that have died are removed first.
+        It is removed on success. After an exception it stays, for people to look at, until the next attempt. What earlier
+        attempts on this machine left behind is removed first.
 
         Parameters
         ----------
@@ -218,7 +232,7 @@ class Archive:
         return tuple(failure for failure in found if failure is not None)
 
     def clear_dead_attempts(self) -> None:
-        """Remove what attempts left behind whose process, on this machine, is gone."""
+        """Remove what attempts on this machine left behind that broke, or whose process is gone."""
         self._clear_dead_attempts("*")
 
     def records(self) -> Iterator[Record]:
@@ -249,13 +263,23 @@ class Archive:
         return self._inside(self.root / "failures" / unit.name / f"{unit.key[:KEY_DIGITS]}.json")
 
     def _verified(self, path: Path, *, thorough: bool) -> Record | None:
+        """Return a unit; None if it is damaged, moving it aside; what cannot be read now may well be whole, and stays."""
         try:
-            return read_record(path, thorough=thorough)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = read_record(path, thorough=thorough)
+            if record.path != self.root / "units" / record.name / record.key[:KEY_DIGITS]:
+                raise ValueError(f"holds {record.name} with key {record.key[:KEY_DIGITS]}")
+            return record
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             fault = f"{type(error).__name__}: {error}"
+        except (OSError, ForeignRecordError) as error:
+            raise ArchiveError(f"{path}: cannot be read: {error}") from error
         grave = self.root / "rejected" / f"{path.name}-{uuid.uuid4().hex[:8]}"
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.rename(path, grave)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ArchiveError(f"{path}: damaged ({fault}), and cannot be moved to {grave}: {error}") from error
         logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
         return None
 
@@ -269,9 +293,10 @@ class Archive:
 
     def _clear_dead_attempts(self, pattern: str) -> None:
         for path in (self.root / "attempts").glob(pattern):
-            _, _, rest = path.name.partition("-")
-            host, pid, _ = rest.rsplit("-", 2)
-            if host == socket.gethostname() and (not _alive(int(pid)) or "ended" in _read_note(path)):
+            name = ATTEMPT_NAME.fullmatch(path.name)
+            if name is None or name["host"] != socket.gethostname():
+                continue
+            if not _alive(int(name["pid"])) or "ended" in _read_note(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from defect_surrogate.minima import find_minima, threshold_sensitivity
 from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation
 from defect_surrogate.reports.labels import label_order
-from defect_surrogate.reports.methods import finite, methods_of, relaxation_report
+from defect_surrogate.reports.methods import converged, finite, methods_of, relaxation_report
 from defect_surrogate.reports.schema import (
     BondReport,
     ComparisonReport,
@@ -44,6 +44,7 @@ def vacancy_report(
     reference: Mapping[str, Relaxation],
     full_reference: bool = False,
     failures: Sequence[FailureReport] = (),
+    unfinished: int = 0,
     keys: Mapping[tuple[Level, str], str] | None = None,
     oxidation_states: Mapping[str, float] | None,
     settings: MinimaSettings,
@@ -66,7 +67,9 @@ def vacancy_report(
     full_reference
         Whether every sampling structure was sent to the reference level too. Without a surrogate it always is.
     failures
-        Units of this vacancy without a result.
+        Units of this vacancy that broke.
+    unfinished
+        Planned units of this vacancy that have no result yet and have not broken.
     keys
         Archive key by level and label, for those made by this software.
     oxidation_states
@@ -117,7 +120,15 @@ def vacancy_report(
         energy_lowering=energy_lowering(found),
         dft_saved=saved.with_unperturbed if saved else None,
         dft_saved_without_unperturbed=saved.without_unperturbed if saved else None,
-        comparison=_comparison(reference_minima, full_minima, found=found, full=full, surrogate=surrogate or {}),
+        comparison=_comparison(
+            reference_minima,
+            full_minima,
+            found=found,
+            full=full,
+            surrogate=surrogate or {},
+            starts=[minimum.label + FROM_SURROGATE for minimum in surrogate_minima or ()],
+            sampling_structures=sampling_structures,
+        ),
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
         reference_seconds=finite(_seconds(found.values())),
         unperturbed_file=_path(vacancy, "", f"{UNPERTURBED}.vasp") if UNPERTURBED in found else None,
@@ -135,6 +146,7 @@ def vacancy_report(
             for label, one in sorted(group.items(), key=lambda item: label_order(item[0]))
         ),
         failures=tuple(failures),
+        unfinished=unfinished,
     )
 
 
@@ -190,7 +202,7 @@ def _minima(
                 energy=minimum.relaxation.energy,
                 relative_energy=minimum.relaxation.energy - found[0].relaxation.energy,
                 energy_to_unperturbed=None if zero is None else minimum.relaxation.energy - zero,
-                converged=minimum.relaxation.converged,
+                converged=converged(minimum.relaxation),
                 motif=motif(bonds),
                 bonds=tuple(BondReport(bond.elements, bond.sites, bond.length) for bond in bonds),
                 structure_file=_path(vacancy, folder, f"{rank}_{minimum.label}.vasp"),
@@ -206,24 +218,34 @@ def _comparison(
     found: Mapping[str, Relaxation],
     full: Mapping[str, Relaxation],
     surrogate: Mapping[str, Relaxation],
+    starts: Sequence[str],
+    sampling_structures: int,
 ) -> ComparisonReport | None:
+    """Compare as far as what has finished can prove; ``starts`` are the labels that surrogate + reference relaxes."""
     if not minima or not full_minima:
         return None
     lowest, full_lowest = minima[0], full_minima[0]
-    hit = is_hit(lowest.energy, full_reference_energy=full_lowest.energy)
+    finished = sum(one.finished for one in full.values())
+    searched = all(label in found and found[label].finished for label in [*starts, UNPERTURBED])
+    complete = searched and finished >= sampling_structures
+    within = is_hit(lowest.energy, full_reference_energy=full_lowest.energy)
+    known = complete or (searched and not within)
     times = SearchTimes(
         full_reference=_seconds(full.values()),
         minima_reference=_seconds([one for label, one in found.items() if label.endswith(FROM_SURROGATE)]),
         surrogate=_seconds(surrogate.values()),
     )
     return ComparisonReport(
-        hit=hit,
-        new_ground_state=is_new_ground_state(lowest.energy, full_reference_energy=full_lowest.energy),
+        full_reference_finished=finished,
+        hit=within if known else None,
+        new_ground_state=is_new_ground_state(lowest.energy, full_reference_energy=full_lowest.energy)
+        if known
+        else None,
         energy_difference=lowest.energy - full_lowest.energy,
         full_reference_ground_state=full_lowest.label,
         full_reference_motif=full_lowest.motif,
-        missed_motif=None if hit else full_lowest.motif,
-        speedup=speed_up(times),
+        missed_motif=full_lowest.motif if known and not within else None,
+        speedup=speed_up(times) if complete else None,
         full_reference_seconds=finite(times.full_reference),
         minima_reference_seconds=finite(times.minima_reference),
     )

@@ -49,6 +49,7 @@ def host_report(
     relaxation: Relaxation | None = None,
     relaxation_key: str | None = None,
     failures: Sequence[FailureReport] = (),
+    unfinished: int = 0,
 ) -> HostReport:
     """Report what was searched and found for one host.
 
@@ -63,7 +64,9 @@ def host_report(
     relaxation_key
         Key of that unit in the archive.
     failures
-        Units of the host itself without a result.
+        Units of the host itself that broke.
+    unfinished
+        Units of the host itself that have no result yet and have not broken.
 
     Returns
     -------
@@ -95,6 +98,7 @@ def host_report(
         methods=methods,
         vacancies=tuple(vacancies),
         failures=tuple(failures),
+        unfinished=unfinished,
     )
 
 
@@ -179,7 +183,14 @@ def _level_of_theory(methods: Sequence[MethodReport], level: Level, host: str) -
 
 
 def _comparison(vacancies: Sequence[VacancyReport]) -> CampaignComparisonReport | None:
-    compared = [(vacancy, vacancy.comparison) for vacancy in vacancies if vacancy.comparison is not None]
+    """Summarise the finished comparisons: of unfinished ones only misses are known, which would count too many."""
+    compared = [
+        (vacancy, comparison)
+        for vacancy in vacancies
+        if (comparison := vacancy.comparison) is not None
+        and comparison.hit is not None
+        and comparison.full_reference_finished >= vacancy.sampling_structures
+    ]
     if not compared:
         return None
     speedups = speed_ups(
@@ -195,8 +206,8 @@ def _comparison(vacancies: Sequence[VacancyReport]) -> CampaignComparisonReport 
     saved = [vacancy.dft_saved for vacancy, _ in compared if vacancy.dft_saved is not None]
     return CampaignComparisonReport(
         vacancies=len(compared),
-        hits=sum(comparison.hit for _, comparison in compared),
-        new_ground_states=sum(comparison.new_ground_state for _, comparison in compared),
+        hits=sum(comparison.hit is True for _, comparison in compared),
+        new_ground_states=sum(comparison.new_ground_state is True for _, comparison in compared),
         mean_dft_saved=fmean(saved) if saved else None,
         mean_speedup=speedups.mean if speedups else None,
         median_speedup=speedups.median if speedups else None,

@@ -43,7 +43,7 @@ class MinimumReport:
     energy_to_unperturbed
         Energy minus that of the relaxed ``Unperturbed`` of the same level, eV, negative when lower; null without one.
     converged
-        Whether the representative relaxation met its convergence criterion.
+        Whether the representative relaxation met its convergence criterion; null when that is not recorded.
     motif
         In words, e.g. ``Te–Te dimer, 2.76 Å`` or ``no new bonds``.
     bonds
@@ -57,7 +57,7 @@ class MinimumReport:
     energy: float
     relative_energy: float
     energy_to_unperturbed: float | None
-    converged: bool
+    converged: bool | None
     motif: str
     bonds: tuple[BondReport, ...]
     structure_file: str
@@ -78,7 +78,7 @@ class RelaxationReport:
     steps
         Ionic steps.
     converged
-        Whether the criterion was met.
+        Whether the criterion was met; null when that is not recorded.
     reason
         Why it stopped.
     detail
@@ -97,7 +97,7 @@ class RelaxationReport:
     level: Literal["surrogate", "reference"]
     energy: float | None
     steps: int
-    converged: bool
+    converged: bool | None
     reason: str
     detail: str
     seconds: float | None
@@ -156,28 +156,33 @@ class ComparisonReport:
 
     Attributes
     ----------
+    full_reference_finished
+        Relaxations of the full reference search that finished; it is at its end with as many as sampling structures.
     hit
-        Whether surrogate + reference found an energy at most 0.05 eV above the lowest of the full reference search.
+        Whether surrogate + reference found an energy at most 0.05 eV above the lowest of the full reference search; null
+        while one of the two is unfinished, but false once a finished surrogate + reference is known to have missed.
     new_ground_state
-        Whether it found one lower by more than 0.05 eV.
+        Whether it found one lower by more than 0.05 eV; null where ``hit`` is.
     energy_difference
-        E(surrogate + reference) − E(full reference search), eV.
+        E(surrogate + reference) − E(full reference search), eV, from what has finished.
     full_reference_ground_state
         Label of the lowest relaxation of the full reference search.
     full_reference_motif
         Its motif.
     missed_motif
-        Motif of the ground state that was missed; null on a hit.
+        Motif of the ground state that was missed; null unless ``hit`` is false.
     speedup
-        Ratio t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known.
+        Ratio t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known
+        or one of the two is unfinished.
     full_reference_seconds
         Sum of the wall times of the full reference search, s; null when not known.
     minima_reference_seconds
         Sum of the wall times of the reference relaxations of the surrogate minima, s; null when not known.
     """
 
-    hit: bool
-    new_ground_state: bool
+    full_reference_finished: int
+    hit: bool | None
+    new_ground_state: bool | None
     energy_difference: float
     full_reference_ground_state: str
     full_reference_motif: str

@@ -133,7 +133,7 @@ def _series(
         shape = "triangle-up" if above else symbol
         text = f"{html.escape(one.label)}<br>{name}<br>{relative:+.3f} eV, {html.escape(one.reason)}"
         y = axes.edge if above else relative
-        points.append((_x(one.label, axes), y, shape if one.converged else f"{shape}-open", text))
+        points.append((_x(one.label, axes), y, f"{shape}-open" if one.converged is False else shape, text))
     points.sort(key=lambda point: point[:2])
     drawn: list[tuple[float | None, float | None, str, str]] = []
     for point in points:

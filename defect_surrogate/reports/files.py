@@ -6,7 +6,7 @@ Each file is written under a temporary name and renamed, so that a reader sees t
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
@@ -20,11 +20,13 @@ from defect_surrogate.reports.schema import SCHEMA_VERSION, CampaignReport
 
 CAMPAIGN_FILE = "campaign.json"
 
+_STATES = {True: "", False: "; NOT CONVERGED", None: "; convergence not recorded"}
+
 _CAMPAIGN = TypeAdapter(CampaignReport)
 
 
 def write_report_files(campaign: CampaignReport, folder: Path, *, structures: Mapping[str, Structure]) -> None:
-    """Write ``campaign.json``, ``results.csv`` and the POSCARs.
+    """Write ``campaign.json``, ``results.csv`` and the POSCARs, and remove the POSCARs that only an earlier report named.
 
     Parameters
     ----------
@@ -42,12 +44,16 @@ def write_report_files(campaign: CampaignReport, folder: Path, *, structures: Ma
     ValueError
         If a number in ``campaign`` is not finite.
     """
-    for path, comment in _structure_files(campaign):
+    named = dict(_structure_files(campaign))
+    earlier = (folder / CAMPAIGN_FILE).is_file()
+    for path, comment in named.items():
         if path not in structures:
             raise ReportError(f"{path}: no structure was given for this file of the report")
         replace_file(_inside(folder, path), _poscar(structures[path], comment))
     replace_file(folder / RESULTS_FILE, results_csv(campaign))
     replace_file(folder / CAMPAIGN_FILE, campaign_json(campaign))
+    if earlier:
+        _remove_others(folder, named)
 
 
 def campaign_json(campaign: CampaignReport) -> str:
@@ -176,7 +182,7 @@ def _structure_files(campaign: CampaignReport) -> Iterator[tuple[str, str]]:
                 theory = host.surrogate if level == "surrogate" else host.reference
                 for one in minima or ():
                     unit = f"{host.name}/{vacancy.name}/{one.label}/{level}"
-                    state = "" if one.converged else "; NOT CONVERGED"
+                    state = _STATES[one.converged]
                     yield one.structure_file, f"E = {one.energy:.8f} eV; {theory}; {unit}{state}"
             if vacancy.unperturbed_file is not None:
                 energy = next(
@@ -185,6 +191,20 @@ def _structure_files(campaign: CampaignReport) -> Iterator[tuple[str, str]]:
                 shown = "unknown" if energy is None else f"{energy:.8f} eV"
                 unit = f"{host.name}/{vacancy.name}/Unperturbed/reference"
                 yield vacancy.unperturbed_file, f"E = {shown}; {host.reference}; {unit}"
+
+
+def _remove_others(folder: Path, named: Collection[str]) -> None:
+    """Remove the POSCARs below ``minima`` that are not named, and folders left empty; links are not followed."""
+    root = folder / "minima"
+    if root.is_symlink():
+        return
+    for parent, _, names in os.walk(root, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix == ".vasp" and path.relative_to(folder).as_posix() not in named:
+                path.unlink()
+        if not any(Path(parent).iterdir()):
+            Path(parent).rmdir()
 
 
 def _poscar(structure: Structure, comment: str) -> str:

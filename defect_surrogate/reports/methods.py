@@ -33,7 +33,7 @@ def relaxation_report(relaxation: Relaxation, *, label: str, key: str | None) ->
         level=relaxation.level,
         energy=finite(relaxation.energy) if relaxation.rankable else None,
         steps=relaxation.steps,
-        converged=relaxation.converged,
+        converged=converged(relaxation),
         reason=relaxation.reason,
         detail=relaxation.detail,
         seconds=finite(relaxation.provenance.seconds),
@@ -41,6 +41,22 @@ def relaxation_report(relaxation: Relaxation, *, label: str, key: str | None) ->
         method=relaxation.provenance.method,
         key=key,
     )
+
+
+def converged(relaxation: Relaxation) -> bool | None:
+    """Say whether a relaxation converged, as far as that is known.
+
+    Parameters
+    ----------
+    relaxation
+        The relaxation.
+
+    Returns
+    -------
+    bool or None
+        None when it is not recorded.
+    """
+    return None if relaxation.reason == "not recorded" else relaxation.converged
 
 
 def methods_of(relaxations: Sequence[Relaxation], *, where: str) -> tuple[MethodReport, ...]:

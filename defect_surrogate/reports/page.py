@@ -23,9 +23,10 @@ from defect_surrogate.metrics import HIT_TOLERANCE
 from defect_surrogate.reconstruction import BOND_TOLERANCE
 from defect_surrogate.reports.figures import HIGHEST_SHOWN, energy_figure
 from defect_surrogate.reports.files import replace_file
+from defect_surrogate.reports.host_statements import host_statements, nothing_searched
 from defect_surrogate.reports.schema import CampaignReport, HostReport, MinimumReport, VacancyReport
 from defect_surrogate.reports.site_view import site_figure
-from defect_surrogate.reports.statements import FAILURES_SHOWN, Statement, host_statements, in_ev, vacancy_statements
+from defect_surrogate.reports.statements import FAILURES_SHOWN, Statement, in_ev, vacancy_statements
 from defect_surrogate.reports.summary import table_rows
 
 PAGE_FILE = "report.html"
@@ -118,6 +119,7 @@ def render_page(campaign: CampaignReport, *, structures: Mapping[str, Structure]
         campaign=campaign,
         hosts=[_host_view(host, structures) for host in campaign.hosts],
         rows=table_rows(campaign),
+        nothing_searched=nothing_searched(campaign),
         style=Markup(package.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         scripts=[Markup(script) for script in scripts],  # noqa: S704  (plotly's and our own file)
         script_sources=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
@@ -167,19 +169,21 @@ def _vacancy_view(vacancy: VacancyReport, host: HostReport, structures: Mapping[
 
 def _verdict(vacancy: VacancyReport) -> Statement:
     if vacancy.ground_state is None:
-        return Statement("warning", "no result")
-    if vacancy.comparison is not None and not vacancy.comparison.hit:
+        return Statement("warning", "no result yet" if vacancy.unfinished else "no result")
+    if vacancy.comparison is not None and vacancy.comparison.hit is False:
         return Statement("missed", "ground state missed")
+    so_far = ", search unfinished" if vacancy.unfinished else ""
     if vacancy.energy_lowering is not None and vacancy.energy_lowering < -HIT_TOLERANCE:
-        return Statement("found", f"reconstructs, {in_ev(vacancy.energy_lowering)}")
-    return Statement("searched", "no reconstruction found" if vacancy.energy_lowering is not None else "searched")
+        return Statement("found", f"reconstructs, {in_ev(vacancy.energy_lowering)}{so_far}")
+    verdict = "no reconstruction found" if vacancy.energy_lowering is not None else "searched"
+    return Statement("searched", f"{verdict}{so_far}")
 
 
 def _views(vacancy: VacancyReport, structures: Mapping[str, Structure]) -> tuple[_Figure, ...]:
     """View the ground state, the one of the full reference search where it was missed, and ``Unperturbed``."""
     ground, comparison = vacancy.ground_state, vacancy.comparison
     chosen: list[tuple[str, MinimumReport, str]] = []
-    if comparison is not None and not comparison.hit and vacancy.full_reference_minima:
+    if comparison is not None and comparison.hit is False and vacancy.full_reference_minima:
         chosen.append(("Missed: ground state of the full search", *_with_file(vacancy.full_reference_minima[0])))
     if ground is not None:
         chosen.append(("Lowest of surrogate + reference" if chosen else "Ground state", *_with_file(ground)))

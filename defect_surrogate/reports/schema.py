@@ -92,7 +92,9 @@ class VacancyReport:
     relaxations
         Every finished relaxation, unconverged and diverged ones too.
     failures
-        Every unit without a result.
+        Every unit that broke.
+    unfinished
+        Planned units that have no result yet and have not broken.
     """
 
     name: str
@@ -120,6 +122,7 @@ class VacancyReport:
     methods: tuple[MethodReport, ...]
     relaxations: tuple[RelaxationReport, ...]
     failures: tuple[FailureReport, ...]
+    unfinished: int
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,9 @@ class HostReport:
     lattice
         Lattice vectors of the supercell, rows, Å.
     relaxation
-        Relaxation of the host itself at the reference level; null when its cell was used as given.
+        Relaxation of the host itself at the reference level; null when its cell was used as given, or has no result.
     surrogate
-        Level of theory of the surrogate; null when none was used.
+        Level of theory of the surrogate; null when none was used or no surrogate relaxation finished.
     reference
         Level of theory of the reference; null when no reference relaxation finished.
     reference_is_stand_in
@@ -155,7 +158,9 @@ class HostReport:
     vacancies
         One report each.
     failures
-        Units of the host itself without a result.
+        Units of the host itself that broke.
+    unfinished
+        1 when the host itself is still to be relaxed, else 0; its vacancies are known only after that.
     """
 
     name: str
@@ -172,16 +177,17 @@ class HostReport:
     methods: tuple[MethodReport, ...]
     vacancies: tuple[VacancyReport, ...]
     failures: tuple[FailureReport, ...]
+    unfinished: int
 
 
 @dataclass(frozen=True)
 class CampaignComparisonReport:
-    """Figures of merit over all vacancies whose full reference search was run.
+    """Figures of merit over all vacancies whose two searches were run to their ends.
 
     Attributes
     ----------
     vacancies
-        How many vacancies have a ``comparison``.
+        How many these are.
     hits
         How many of these are hits.
     new_ground_states
@@ -226,7 +232,7 @@ class CampaignReport:
     threshold_sensitivity
         Pairs of threshold (cosine distance) and sum over all vacancies of the ``minima`` found with it.
     comparison
-        Against the full reference searches; null unless one was run.
+        Against the full reference searches; null unless one was run to its end.
     hosts
         One report each.
     """

@@ -6,7 +6,6 @@ The page, the terminal and the artifacts of a flow all say these sentences, so t
 from dataclasses import dataclass
 from typing import Literal
 
-from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.metrics import HIT_TOLERANCE
 from defect_surrogate.reports.schema import (
     ComparisonReport,
@@ -37,49 +36,6 @@ class Statement:
     text: str
 
 
-def host_statements(host: HostReport) -> tuple[Statement, ...]:
-    """Say what holds for all vacancies of a host.
-
-    Parameters
-    ----------
-    host
-        Its report.
-
-    Returns
-    -------
-    tuple of Statement
-        Levels of theory, how the host was prepared, and what went wrong with it.
-    """
-    states = ", ".join(f"{element} {state:+g}" for element, state in host.oxidation_states.items())
-    levels = (
-        f"Surrogate level: {host.surrogate or 'none used'}. Reference level: {host.reference or 'nothing finished'}."
-    )
-    cell = "its cell as given" if host.relaxation is None else "its cell first relaxed at the reference level"
-    statements = [
-        Statement("searched", levels),
-        Statement(
-            "searched",
-            f"Host read from {host.source}, {cell}; supercell of {host.supercell_atoms} atoms; oxidation states "
-            f"{states or 'not given'}.",
-        ),
-    ]
-    if host.reference_is_stand_in:
-        statements.append(
-            Statement(
-                "warning",
-                f"The reference level of this run is {host.reference or 'vasp-xtb'}. It is a real electronic-structure method "
-                "but it stands in for VASP: energies and structures are not those of hybrid DFT, and must not be "
-                "compared or mixed with it.",
-            )
-        )
-    if host.relaxation is not None and not host.relaxation.converged:
-        statements.append(
-            Statement("warning", f"The host's own relaxation did not converge: {host.relaxation.detail}.")
-        )
-    statements += [Statement("warning", f"Failed: {f.unit}: {f.error}: {f.message}") for f in host.failures]
-    return tuple(statements)
-
-
 def vacancy_statements(vacancy: VacancyReport, *, host: HostReport) -> tuple[Statement, ...]:
     """Say what was searched and found for one vacancy.
 
@@ -106,6 +62,10 @@ def vacancy_statements(vacancy: VacancyReport, *, host: HostReport) -> tuple[Sta
                 "every sampling structure at the reference level, was not run or has no result.",
             )
         )
+    if unrecorded := sum(one.converged is None for one in vacancy.relaxations):
+        come = "comes" if unrecorded == 1 else "come"
+        origin = f"{come} from CONTCAR and an energies file, which record no convergence."
+        statements.append(Statement("searched", f"{_count(unrecorded, 'relaxation')} {origin}"))
     return (*statements, *_warnings(vacancy))
 
 
@@ -143,8 +103,10 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
             f"{_count(finished, 'finished relaxation')} at the reference level ({host.reference or 'none'}) analysed."
         )
     else:
+        relaxed = sum(one.level == "surrogate" for one in vacancy.relaxations)
+        of_all = f"{relaxed} of " if relaxed < vacancy.sampling_structures else ""
         text += (
-            f"{_count(vacancy.sampling_structures, 'sampling structure')} relaxed with the surrogate "
+            f"{of_all}{_count(vacancy.sampling_structures, 'sampling structure')} relaxed with the surrogate "
             f"({host.surrogate or 'no result'}) gave {_count(len(vacancy.surrogate_minima), 'distinct minimum')}. "
             f"Surrogate + reference then needs {_count(vacancy.reference_relaxations, 'reference relaxation')} "
             f"({host.reference or 'none finished'}): one from each surrogate minimum, and Unperturbed."
@@ -176,7 +138,7 @@ def _found(vacancy: VacancyReport) -> list[Statement]:
     statements = [
         Statement("found", f"{minima}Ground state: {_described(ground.motif)} (from {ground.label}). {relative}")
     ]
-    if not ground.converged:
+    if ground.converged is False:
         statements.append(
             Statement(
                 "warning", "The ground state's relaxation did not converge: its energy and bonds are provisional."
@@ -186,11 +148,23 @@ def _found(vacancy: VacancyReport) -> list[Statement]:
 
 
 def _compared(vacancy: VacancyReport, comparison: ComparisonReport) -> Statement:
-    finished = sum(one.level == "reference" and not one.label.endswith(FROM_SURROGATE) for one in vacancy.relaxations)
-    search = f"Full reference search ({finished} of {vacancy.sampling_structures} relaxations finished)"
+    finished, structures = comparison.full_reference_finished, vacancy.sampling_structures
+    search = f"Full reference search ({finished} of {structures} relaxations finished)"
     full = f"{_described(comparison.full_reference_motif)} (from {comparison.full_reference_ground_state})"
     faster = f" Speed-up: {comparison.speedup:.1f}." if comparison.speedup is not None else ""
     difference = abs(comparison.energy_difference)
+    if comparison.hit is None:
+        missing = (
+            f"only {finished} of {structures} relaxations of the full reference search are finished"
+            if finished < structures
+            else "not every reference relaxation of surrogate + reference is finished"
+        )
+        return Statement(
+            "searched",
+            f"Whether the surrogate led past a lower structure is not known yet: {missing}. The lowest of the full "
+            f"reference search so far is {full}, the lowest of surrogate + reference is at "
+            f"{in_ev(comparison.energy_difference)} relative to it.",
+        )
     if not comparison.hit:
         return Statement(
             "missed",
@@ -215,7 +189,7 @@ def _warnings(vacancy: VacancyReport) -> list[Statement]:
     for level in ("surrogate", "reference"):
         of_level = [one for one in vacancy.relaxations if one.level == level]
         diverged = [one for one in of_level if one.energy is None]
-        unconverged = [one for one in of_level if one.energy is not None and not one.converged]
+        unconverged = [one for one in of_level if one.energy is not None and one.converged is False]
         if diverged:
             warnings.append(
                 f"{_count(len(diverged), f'{level} relaxation')} diverged, not ranked: {_listed(diverged)}."
@@ -229,6 +203,11 @@ def _warnings(vacancy: VacancyReport) -> list[Statement]:
         warnings.append(
             f"{_count(len(vacancy.dropped), 'sampling structure')} dropped by ShakeNBreak because two atoms came too "
             f"close: {', '.join(vacancy.dropped)}."
+        )
+    if vacancy.unfinished:
+        have = "has" if vacancy.unfinished == 1 else "have"
+        warnings.append(
+            f"{_count(vacancy.unfinished, 'planned unit')} {have} no result yet: all of this is provisional."
         )
     warnings += [f"Failed: {one.unit}: {one.error}: {one.message}" for one in vacancy.failures[:FAILURES_SHOWN]]
     if len(vacancy.failures) > FAILURES_SHOWN:

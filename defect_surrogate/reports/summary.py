@@ -2,8 +2,9 @@
 
 import re
 
-from defect_surrogate.reports.schema import CampaignReport, HostReport, VacancyReport
-from defect_surrogate.reports.statements import Statement, host_statements, in_ev, vacancy_statements
+from defect_surrogate.reports.host_statements import host_statements, nothing_searched
+from defect_surrogate.reports.schema import CampaignReport, ComparisonReport, HostReport, VacancyReport
+from defect_surrogate.reports.statements import Statement, in_ev, vacancy_statements
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
@@ -44,8 +45,8 @@ def summary_text(campaign: CampaignReport) -> str:
             lines.append(f"{host.name}/{vacancy.name}")
             lines += [f"  {_marked(statement)}" for statement in vacancy_statements(vacancy, host=host)]
             lines.append("")
-    if not any(host.vacancies for host in campaign.hosts):
-        lines.append("No vacancy was searched.")
+    if nothing := nothing_searched(campaign):
+        lines.append(nothing)
     shown = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines]
     return "\n".join(shown).rstrip() + "\n"
 
@@ -71,8 +72,8 @@ def summary_markdown(campaign: CampaignReport) -> str:
             lines += ["", f"### {_escaped(host.name)}/{_escaped(vacancy.name)}", ""]
             lines += [f"- {_escaped(_marked(statement))}" for statement in vacancy_statements(vacancy, host=host)]
         lines.append("")
-    if not any(host.vacancies for host in campaign.hosts):
-        lines.append("No vacancy was searched.")
+    if nothing := nothing_searched(campaign):
+        lines.append(nothing)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -80,8 +81,7 @@ def _row(host: HostReport, vacancy: VacancyReport) -> dict[str, str]:
     comparison = vacancy.comparison
     verdict = "–" if vacancy.surrogate_minima is None else "not run"
     if comparison is not None:
-        verdict = "new ground state" if comparison.new_ground_state else "hit" if comparison.hit else "missed"
-        verdict += f" ({in_ev(comparison.energy_difference)})"
+        verdict = _verdict(comparison, sampling_structures=vacancy.sampling_structures)
     return {
         "vacancy": f"{host.name}/{vacancy.name}",
         "sampling structures": str(vacancy.sampling_structures),
@@ -93,7 +93,18 @@ def _row(host: HostReport, vacancy: VacancyReport) -> dict[str, str]:
         "DFT saved": "–" if vacancy.dft_saved is None else f"{vacancy.dft_saved:.0%}",
         "full reference search": verdict,
         "failures": str(len(vacancy.failures)),
+        "no result yet": str(vacancy.unfinished),
     }
+
+
+def _verdict(comparison: ComparisonReport, *, sampling_structures: int) -> str:
+    finished = comparison.full_reference_finished
+    so_far = f"{finished} of {sampling_structures} finished" if finished < sampling_structures else ""
+    if comparison.hit is None:
+        return so_far or "not known yet"
+    verdict = "new ground state" if comparison.new_ground_state else "hit" if comparison.hit else "missed"
+    verdict += f" ({in_ev(comparison.energy_difference)})"
+    return f"{verdict}, {so_far}" if so_far else verdict
 
 
 def _marked(statement: Statement) -> str:

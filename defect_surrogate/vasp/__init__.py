@@ -10,6 +10,7 @@ without changing the energy surface, since energies of one defect are compared w
 from defect_surrogate.vasp.inputs import (
     PotcarIdentity,
     ReferenceMethod,
+    check_cell,
     check_executable,
     reference_method,
     write_inputs,
@@ -20,6 +21,7 @@ from defect_surrogate.vasp.run import relax_with_vasp
 __all__ = [
     "PotcarIdentity",
     "ReferenceMethod",
+    "check_cell",
     "check_executable",
     "parse_run",
     "reference_method",

@@ -7,6 +7,7 @@ the mesh at Γ where a shifted one would break the symmetry), defects at Γ only
 """
 
 import importlib.metadata
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from defect_surrogate.vasp.functional import functional_name, stand_in_level
 from defect_surrogate.vasp.incar import merged_incar
 from defect_surrogate.vasp.potcars import STAND_IN_MARK, PotcarIdentity, potcar_symbol, read_potcar
 from defect_surrogate.vasp_xtb import VERSION
-from defect_surrogate.vasp_xtb.incar import METHODS
+from defect_surrogate.vasp_xtb.incar import DEFAULT_MIN_WIDTH, METHODS
+from defect_surrogate.vasp_xtb.inputs import perpendicular_widths
 
 TAGS_WITHOUT_EFFECT = frozenset(
     {"KPAR", "NCORE", "NPAR", "NSIM", "LPLANE", "LSCALAPACK", "SYSTEM", "LWAVE", "LCHARG", "LORBIT", "XTB_MIN_WIDTH"}
@@ -166,6 +168,33 @@ def reference_method(
         max_errors=settings.max_errors,
         walltime=settings.walltime,
     )
+
+
+def check_cell(structure: Structure, settings: ReferenceSettings) -> None:
+    """Refuse a cell that vasp-xtb, which samples Γ only, would refuse at its start.
+
+    Parameters
+    ----------
+    structure
+        Supercell of a defect.
+    settings
+        Executable and INCAR overrides.
+
+    Raises
+    ------
+    ReferenceInputError
+        Naming the widths of the cell and the least, Å.
+    """
+    if not settings.is_stand_in:
+        return
+    incar = merged_incar(DEFECT_INCAR, settings.defect_incar, stand_in=True)
+    least = float(str(incar.get("XTB_MIN_WIDTH", os.environ.get("XTB_MIN_WIDTH", DEFAULT_MIN_WIDTH))))
+    widths = perpendicular_widths(structure.lattice.matrix)
+    if widths.min() < least:
+        raise ReferenceInputError(
+            f"{structure.composition.formula}: the cell is {' x '.join(f'{width:.2f}' for width in widths)} Å wide, and "
+            f"vasp-xtb, which samples Γ only, needs {least:g} Å in each direction: raise host.min_image_distance"
+        )
 
 
 def grouped_order(structure: Structure) -> list[int]:

@@ -125,10 +125,9 @@ def _is_absurd(frame: Frame) -> bool:
 
 
 def _converged(output: VaspOutput, frames: tuple[Frame, ...], report: str | None) -> bool:
-    """Whether the ionic loop ended by its own criterion."""
-    if int(output.tags.get("NSW", 0)) <= 0 or int(output.tags.get("IBRION", 0)) == -1:
-        return True
-    if report is not None:
+    """Whether the ionic loop ended by its own criterion; of a single point, whether it meets that criterion."""
+    moves = int(output.tags.get("NSW", 0)) > 0 and int(output.tags.get("IBRION", 0)) != -1
+    if moves and report is not None:
         return "reached required accuracy" in report
     threshold = float(output.tags.get("EDIFFG", 0.0))
     if threshold < 0:

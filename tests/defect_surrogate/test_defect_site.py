@@ -57,6 +57,22 @@ def test_each_real_structure_alone_gives_the_site(hse_search, bulk, name):
         assert defect.fractional_position == pytest.approx((0, 0, 0))
 
 
+@pytest.mark.parametrize("origin", [(0.125,) * 3, (0.25,) * 3, (0.1, 0.2, 0.3), (0.5,) * 3])
+def test_a_bulk_of_another_origin_gives_the_same_place_in_the_structures(hse_search, bulk, origin):
+    moved = Structure(bulk.lattice, bulk.species, bulk.frac_coords + origin)
+    paths = [hse_search / "Unperturbed" / "POSCAR", *sorted(hse_search.glob("*/CONTCAR"))]
+    structures = [Structure.from_file(path) for path in paths]
+    defect = locate_defect(moved, structures)
+    site, _ = bulk.lattice.get_distance_and_image(defect.fractional_position, [0, 0, 0])
+    assert (defect.label, defect.environment) == ("v_Cd_0", "4 Te")
+    assert site < 0.5
+    for structure in structures:
+        assert matching_order(structure, ideal=defect.ideal_structure) is None
+        offsets = structure.frac_coords - defect.ideal_structure.frac_coords
+        drift = np.median(offsets - np.round(offsets), axis=0)
+        assert np.linalg.norm(bulk.lattice.get_cartesian_coords(drift)) < 0.5
+
+
 def test_what_is_known_of_the_real_vacancy(hse_search, bulk):
     structure = Structure.from_file(hse_search / "Unperturbed" / "POSCAR")
     defect = locate_defect(bulk, [structure], charge=-2)

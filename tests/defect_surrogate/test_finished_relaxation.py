@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_an_energy_without_output_is_of_the_same_level_only_if_the_others_agree(
         assert "Rattled: no output to show that its energy is GFN1-xTB" in failure.message
 
 
+def test_one_stray_output_does_not_cast_out_the_others(finished, cluster_crystal):
+    (finished / "v_Te_+2.yaml").write_text("distortions: {-0.3: -205.1, Rattled: -205.2}\nUnperturbed: -205.0\n")
+    for label in ("Unperturbed", "Rattled"):
+        for path in (finished / label).iterdir():
+            if path.name not in ("POSCAR", "CONTCAR"):
+                path.unlink()
+    search = only(finished, cluster_crystal)
+    assert {label: one.energy for label, one in search.relaxations.items()} == {
+        "Unperturbed": -205.0,
+        "Rattled": -205.2,
+    }
+    (failure,) = search.failures
+    assert failure.label == "Bond_Distortion_-30.0%"
+    assert "GFN1-xTB" in failure.message
+    assert "unlike most folders, whose energies are only in the energies file" in failure.message
+
+
 def test_atoms_in_another_order_are_put_in_order_with_their_forces(finished, cluster_crystal):
     before = only(finished, cluster_crystal).relaxations["Rattled"]
     start = Structure.from_file(finished / "Rattled" / "POSCAR")
@@ -159,6 +177,21 @@ def test_a_structure_without_energy_is_no_result(finished):
             path.unlink()
     with pytest.raises(FolderError, match=r"Rattled: a CONTCAR, .*no energy in the energies file \(there is none"):
         read_finished_relaxation(finished / "Rattled", energies={}, energies_file=None)
+
+
+def test_a_compressed_structure_is_read_up_to_a_limit(hse_search, tmp_path):
+    path = tmp_path / "CONTCAR.gz"
+    path.write_bytes(gzip.compress((hse_search / "Unperturbed" / "CONTCAR").read_bytes()))
+    assert read_structure(path).formula == "Cd31 Te32"
+    path.write_bytes(gzip.compress(bytes(50_000_000)))
+    with pytest.raises(FolderError, match=r"CONTCAR\.gz: cannot be read as a POSCAR: .*larger than 10 MB"):
+        read_structure(path)
+
+
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "CONTCAR")
+    with pytest.raises(FolderError, match="CONTCAR: cannot be read as a POSCAR: .*regular"):
+        read_structure(tmp_path / "CONTCAR")
 
 
 @given(share=st.floats(0, 1))

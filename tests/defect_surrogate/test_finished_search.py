@@ -1,5 +1,6 @@
 """Finished searches of others: the real one, and the same with faults injected."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def test_the_real_search(hse_search, bulk):
     assert (len(search.relaxations), search.failures) == (26, ())
     assert list(search.relaxations) == sorted(search.relaxations)
     result = search.relaxations["Unperturbed"]
-    assert (result.energy, result.converged, result.level) == (-205.72311458, False, "reference")
+    assert (result.energy, result.level) == (-205.72311458, "reference")
+    assert (result.converged, result.reason, result.rankable) == (False, "not recorded", True)
     assert result.detail == "energy from vac_1_Cd_0.yaml; steps and convergence not recorded"
     assert np.isnan(result.provenance.seconds)
     assert summary(search) == (2, "Te–Te dimer, 2.75 Å", pytest.approx(-0.755, abs=5e-4))
@@ -164,6 +166,38 @@ def test_a_folder_without_charge_is_taken_as_neutral_and_said_so(tree, bulk, cap
     tree = tree.rename(tree.parent / "cadmium_2024")
     assert only(tree, bulk).defect.charge == 0
     assert "taken as neutral" in caplog.text
+
+
+def test_a_charge_in_the_name_of_the_folder_wins(tree, bulk, caplog):
+    search = only(tree.rename(tree.parent / "v_Cd_-1"), bulk)
+    assert (search.name, search.defect.label) == ("v_Cd_-1", "v_Cd_-1")
+    assert "charge -1, though its energies file is vac_1_Cd_0.yaml" in caplog.text
+    caplog.clear()
+    search = only((tree.parent / "v_Cd_-1").rename(tree.parent / "v_Cd_0"), bulk)
+    assert (search.name, search.defect.label, caplog.text) == ("vac_1_Cd_0", "v_Cd_0", "")
+
+
+def test_energies_files_of_one_name_are_told_apart_by_their_folders(hse_search, tmp_path, bulk):
+    for functional in ("HSE06", "PBE"):
+        shutil.copytree(hse_search, tmp_path / f"CdTe_v_Cd_0_{functional}")
+    found = read_finished_searches(tmp_path, bulk=bulk)
+    assert [(search.name, search.defect.charge) for search in found.searches] == [
+        ("CdTe_v_Cd_0_HSE06", 0),
+        ("CdTe_v_Cd_0_PBE", 0),
+    ]
+
+
+def test_special_and_huge_files_are_not_read(tree, bulk):
+    (tree / "Bond_Distortion_-10.0%" / "CONTCAR").unlink()
+    os.mkfifo(tree / "Bond_Distortion_-10.0%" / "CONTCAR")
+    os.mkfifo(tree / "other.yaml")
+    os.truncate(tree / "Bond_Distortion_-20.0%" / "CONTCAR", 2_000_000_000)
+    (tree / "Unperturbed" / "POSCAR").unlink()
+    os.mkfifo(tree / "Unperturbed" / "POSCAR")
+    messages = {failure.label: failure.message for failure in only(tree, bulk).failures}
+    assert set(messages) == {"Bond_Distortion_-10.0%", "Bond_Distortion_-20.0%"}
+    assert "has no CONTCAR" in messages["Bond_Distortion_-10.0%"]
+    assert "larger than 10 MB" in messages["Bond_Distortion_-20.0%"]
 
 
 def test_an_unreadable_energies_file_is_named(tree, bulk):

@@ -240,3 +240,23 @@ def test_no_content_escapes_the_typed_error(tmp_path_factory, name, content):
     path.write_bytes(content)
     with pytest.raises(HostError):
         read_host(path, DEFAULTS)
+
+
+@pytest.mark.parametrize(("states", "expected"), [((2, -2), "as in the file"), ((0, 0), "guessed")])
+def test_oxidation_states_of_the_file_are_taken_unless_they_are_all_zero(
+    tmp_path, zincblende_cdte, caplog, states, expected
+):
+    decorated = zincblende_cdte.copy()
+    decorated.add_oxidation_state_by_element(dict(zip(("Cd", "Te"), states, strict=True)))
+    write_cif(tmp_path / "CdTe.cif", decorated)
+    with caplog.at_level("INFO"):
+        host = read_host(tmp_path / "CdTe.cif", DEFAULTS)
+    assert host.oxidation_states == {"Cd": 2.0, "Te": -2.0}
+    assert f"oxidation states {expected}" in caplog.text
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "host.cif")
+    refused(tmp_path / "host.cif", ["host.cif", "not a regular file"])

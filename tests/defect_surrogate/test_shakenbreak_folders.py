@@ -1,6 +1,7 @@
 """ShakeNBreak reads what is written here, and what ShakeNBreak writes is read here."""
 
 import math
+import os
 from dataclasses import replace
 
 import pytest
@@ -208,3 +209,17 @@ def test_the_energies_file_is_found(tmp_path):
         find_energies_file(folder)
     (folder / "v_Cd_0.yaml").touch()
     assert find_energies_file(folder).name == "v_Cd_0.yaml"
+
+
+def test_a_pipe_and_a_huge_file_are_no_energies_files(tmp_path):
+    folder = tmp_path / "v_Cd_0"
+    folder.mkdir()
+    for name in ("v_Cd_0.yaml", "other.yaml"):
+        os.mkfifo(folder / name)
+    assert find_energies_file(folder) is None
+    with pytest.raises(FolderError, match=r"other\.yaml: is not a regular file"):
+        read_energies(folder / "other.yaml")
+    (folder / "huge.yaml").touch()
+    os.truncate(folder / "huge.yaml", 2_000_000_000)
+    with pytest.raises(FolderError, match=r"huge\.yaml: larger than 10 MB"):
+        read_energies(folder / "huge.yaml")

@@ -1,9 +1,11 @@
 """The order of the search, with made-up relaxations: which units, from which structures, and when it ends early."""
 
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.errors import HostError, PotentialError, ReferenceInputError
 from defect_surrogate.relaxation import structure_digest
+from defect_surrogate.settings import VacancySettings
 from flows.search import search
 
 STARTS = ["Unperturbed", "Bond_Distortion_-60.0%", "Bond_Distortion_0.0%", "Bond_Distortion_60.0%", "Dimer"]
@@ -102,3 +104,15 @@ def test_what_cannot_work_is_refused_before_anything_is_relaxed(host_file, setti
     with pytest.raises(error):
         search(str(host_file), refused, relax_surrogate=relaxer(asked=asked), relax_reference=relaxer(asked=asked))
     assert asked == []
+
+
+def test_a_host_with_anion_bonds_is_warned_of_its_oxidation_states(tmp_path, settings, relaxer, caplog):
+    """Pyrite is made of Fe2+ and S2^2-, which a guess by element takes for Fe4+ and two S2-."""
+    pyrite = Structure.from_spacegroup("Pa-3", Lattice.cubic(5.416), ["Fe", "S"], [[0, 0, 0], [0.385] * 3])
+    (pyrite * (2, 2, 2)).to(str(tmp_path / "FeS2_POSCAR"), fmt="poscar")
+    given = settings.model_copy(update={"vacancies": VacancySettings(elements=["S"])})
+    nothing = relaxer(broken=STARTS)
+    with caplog.at_level("WARNING"):
+        search(str(tmp_path / "FeS2_POSCAR"), given, relax_surrogate=nothing, relax_reference=nothing)
+    assert "S–S, 2.1" in caplog.text
+    assert "set host.oxidation_states" in caplog.text

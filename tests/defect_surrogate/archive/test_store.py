@@ -1,10 +1,14 @@
+import dataclasses
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,8 +73,6 @@ def test_a_diverged_relaxation_without_an_energy_is_kept(archive, unit):
 
 
 def test_other_inputs_are_other_units(archive, unit):
-    import dataclasses
-
     archive.publish(unit, relaxation(unit.structure))
     assert archive.find(dataclasses.replace(unit, method="tighter")) is None
     assert archive.find(dataclasses.replace(unit, level="surrogate")) is None
@@ -197,16 +199,12 @@ def test_failures_are_noted_until_the_unit_is_finished(archive, unit):
 
 
 def test_names_cannot_leave_the_archive(archive, unit):
-    import dataclasses
-
     for hostile in ("../../..", "/etc", "a/../../../../.."):
         with pytest.raises(ArchiveError, match="leave the archive"):
             archive.path(dataclasses.replace(unit, host=hostile, defect=hostile, label=hostile))
 
 
 def test_the_index_is_made_from_the_units(archive, unit):
-    import dataclasses
-
     from ase.db import connect
 
     archive.publish(unit, relaxation(unit.structure))
@@ -254,7 +252,6 @@ for unit in units:
 
 @pytest.mark.parametrize("delay", [0.02, 0.15, 0.4])
 def test_kill_9_while_publishing_leaves_whole_units_only(archive, unit, tmp_path, delay):
-    import dataclasses
     import pickle
 
     units = [dataclasses.replace(unit, label=f"Bond_Distortion_{i}%", method=str(i)) for i in range(400)]
@@ -283,10 +280,44 @@ def test_no_manifest_content_is_an_exception(tmp_path_factory, cluster_crystal, 
     assert archive.find(unit) is None
 
 
-def test_a_newer_schema_is_not_believed(archive, unit):
+def test_another_version_of_the_software_is_told_and_nothing_is_moved(archive, unit):
     archive.publish(unit, relaxation(unit.structure))
     path = archive.path(unit) / "unit.json"
-    content = json.loads(path.read_text())
-    content["schema_version"] = 99
-    path.write_text(json.dumps(content))
-    assert archive.find(unit) is None
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"schema_version": 99}))
+    with pytest.raises(ArchiveError, match="schema version 99, this software reads 1"):
+        archive.find(unit)
+    path.write_text(whole)
+    assert archive.find(unit).converged
+
+
+def test_a_unit_that_cannot_be_read_stays_where_it_is(archive, unit, monkeypatch):
+    archive.publish(unit, relaxation(unit.structure))
+    read_text = Path.read_text
+
+    def stale(path, *args, **kwargs):
+        if path.name == "unit.json":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read_text(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", stale)
+        with pytest.raises(ArchiveError, match="Stale file handle"):
+            archive.find(unit)
+    assert archive.find(unit).converged
+
+
+def test_a_unit_in_the_place_of_another_is_not_believed(archive, unit):
+    archive.publish(unit, relaxation(unit.structure))
+    other = dataclasses.replace(unit, label="Dimer")
+    shutil.copytree(archive.path(unit), archive.path(other))
+    assert archive.find(other) is None
+    assert [record.name for record in archive.records()] == [unit.name]
+
+
+def test_strangers_among_the_attempts_are_left_alone(archive, unit):
+    for name in (".nfs0000001", "notes.txt", f"{unit.key[:16]}-x"):
+        (archive.root / "attempts" / name).mkdir()
+    archive.clear_dead_attempts()
+    with archive.attempt(unit):
+        assert len(list((archive.root / "attempts").iterdir())) == 4

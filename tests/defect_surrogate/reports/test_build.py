@@ -8,6 +8,8 @@ from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.settings import MinimaSettings
 
 NAN = float("nan")
+START = "Bond_Distortion_-10.0%_from_surrogate"
+"""From the only minimum of the collapsed surrogate."""
 
 
 def build(vacancy, reference, surrogate=None, **changes):
@@ -62,25 +64,69 @@ def test_times_and_speedup_follow_their_definitions(missed):
     (report,) = missed.campaign.hosts[0].vacancies
     assert report.surrogate_seconds == pytest.approx(26 * 10)
     assert report.reference_seconds == pytest.approx(2 * 100)
-    assert report.comparison.speedup == pytest.approx(25 * 100 / (100 + 260))
+    assert (report.comparison.full_reference_finished, report.comparison.speedup) == (25, None)
+
+
+def test_speedup_of_finished_searches_follows_its_definition(v_cd, hse, collapsed):
+    reference = {**hse, START: hse["Bond_Distortion_-40.0%"]}
+    report = build(v_cd, reference, surrogate=collapsed, full_reference=True, sampling_structures=26)
+    assert report.comparison.full_reference_finished == 26
+    assert report.comparison.speedup == pytest.approx(26 * 100 / (100 + 260))
 
 
 def test_hit_when_surrogate_leads_to_the_dimer(v_cd, hse, collapsed):
-    reference = {**hse, "Dimer_from_surrogate": hse["Bond_Distortion_-40.0%"]}
-    report = build(v_cd, reference, surrogate=collapsed, full_reference=True)
-    assert report.comparison.hit
-    assert not report.comparison.new_ground_state
+    reference = {**hse, START: hse["Bond_Distortion_-40.0%"]}
+    report = build(v_cd, reference, surrogate=collapsed, full_reference=True, sampling_structures=26)
+    assert report.comparison.hit is True
+    assert report.comparison.new_ground_state is False
     assert report.comparison.missed_motif is None
     assert report.energy_lowering == pytest.approx(-0.755, abs=1e-3)
 
 
 def test_new_ground_state_when_the_full_search_missed_it(v_cd, hse, collapsed):
     full = {label: one for label, one in hse.items() if one.energy > -206}
-    reference = {**full, "Dimer_from_surrogate": hse["Bond_Distortion_-40.0%"]}
-    comparison = build(v_cd, reference, surrogate=collapsed, full_reference=True).comparison
-    assert comparison.hit
-    assert comparison.new_ground_state
+    reference = {**full, START: hse["Bond_Distortion_-40.0%"]}
+    changes = {"surrogate": collapsed, "full_reference": True, "sampling_structures": len(full)}
+    comparison = build(v_cd, reference, **changes).comparison
+    assert comparison.hit is True
+    assert comparison.new_ground_state is True
     assert comparison.energy_difference == pytest.approx(-0.75, abs=0.01)
+
+
+def test_unfinished_full_search_proves_no_hit(v_cd, hse, collapsed):
+    full = {label: hse[label] for label in ("Unperturbed", "Bond_Distortion_-40.0%", "Bond_Distortion_-20.0%")}
+    reference = {**full, START: hse["Bond_Distortion_-40.0%"]}
+    comparison = build(v_cd, reference, surrogate=collapsed, full_reference=True).comparison
+    assert comparison.full_reference_finished == 3
+    assert (comparison.hit, comparison.new_ground_state, comparison.speedup) == (None, None, None)
+    assert comparison.missed_motif is None
+
+
+def test_unfinished_full_search_proves_a_miss(v_cd, hse, collapsed):
+    full = {label: hse[label] for label in ("Unperturbed", "Bond_Distortion_-40.0%")}
+    reference = {**full, START: hse["Unperturbed"]}
+    comparison = build(v_cd, reference, surrogate=collapsed, full_reference=True).comparison
+    assert (comparison.full_reference_finished, comparison.hit, comparison.speedup) == (2, False, None)
+    assert comparison.missed_motif == "Te–Te dimer, 2.75 Å"
+
+
+def test_unfinished_surrogate_and_reference_has_missed_nothing_yet(v_cd, hse, collapsed):
+    report = build(v_cd, hse, surrogate=collapsed, full_reference=True, sampling_structures=26)
+    assert (report.comparison.hit, report.comparison.speedup) == (None, None)
+
+
+def test_interrupted_relaxations_do_not_finish_the_full_search(v_cd, hse, collapsed):
+    stopped = dataclasses.replace(hse["Bond_Distortion_-20.0%"], converged=False, reason="stopped")
+    reference = {**hse, "Bond_Distortion_-20.0%": stopped, START: hse["Bond_Distortion_-40.0%"]}
+    report = build(v_cd, reference, surrogate=collapsed, full_reference=True, sampling_structures=26)
+    assert (report.comparison.full_reference_finished, report.comparison.hit) == (25, None)
+
+
+def test_convergence_that_is_not_recorded_is_null(v_cd, hse):
+    unrecorded = dataclasses.replace(hse["Unperturbed"], converged=False, reason="not recorded")
+    report = build(v_cd, {"Unperturbed": unrecorded})
+    assert report.ground_state.converged is None
+    assert report.relaxations[0].converged is None
 
 
 def test_plain_labels_do_not_count_without_the_full_search(v_cd, hse, collapsed):

@@ -16,6 +16,14 @@ def campaign(hosts, settings=None):
     )
 
 
+def with_finished(case, finished, **changes):
+    """The host of a case, with another count of finished full-reference relaxations."""
+    (host,) = case.campaign.hosts
+    (vacancy,) = host.vacancies
+    comparison = dataclasses.replace(vacancy.comparison, full_reference_finished=finished, **changes)
+    return dataclasses.replace(host, vacancies=(dataclasses.replace(vacancy, comparison=comparison),))
+
+
 def test_host_report_names_levels_and_methods(missed):
     (host,) = missed.campaign.hosts
     assert (host.surrogate, host.reference, host.reference_is_stand_in) == ("CHGNet 0.3.0", "HSE06 (VASP)", False)
@@ -39,7 +47,7 @@ def test_vacancies_at_different_levels_of_theory_are_refused(cdte, analysed):
 
 
 def test_campaign_counts_hits_and_sums_minima(missed, analysed):
-    report = campaign([*missed.campaign.hosts, *analysed.campaign.hosts], SearchSettings())
+    report = campaign([with_finished(missed, 26), *analysed.campaign.hosts], SearchSettings())
     assert (report.comparison.vacancies, report.comparison.hits, report.comparison.new_ground_states) == (1, 0, 0)
     assert report.comparison.mean_speedup == report.comparison.ratio_of_totals == pytest.approx(2500 / 360)
     assert dict(report.threshold_sensitivity)[1e-3] == 1 + 2
@@ -47,6 +55,16 @@ def test_campaign_counts_hits_and_sums_minima(missed, analysed):
     assert report.created == "2026-01-01T10:00:00+00:00"
     assert datetime.fromisoformat(report.created) == CREATED.astimezone(UTC)
     assert list(report.versions) == ["a", "b"]
+
+
+def test_unfinished_comparisons_are_left_out(missed):
+    assert campaign(missed.campaign.hosts).comparison is None
+    both = campaign([with_finished(missed, 26), with_finished(missed, 3)]).comparison
+    assert both == campaign([with_finished(missed, 26)]).comparison
+
+
+def test_unknown_hit_is_left_out(missed):
+    assert campaign([with_finished(missed, 26, hit=None)]).comparison is None
 
 
 def test_empty_campaign():

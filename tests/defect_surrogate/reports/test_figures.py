@@ -35,6 +35,15 @@ def test_levels_are_series_of_their_own(missed):
     assert "circle-open" in found["Reference, from sampling structures"].marker.symbol
 
 
+def test_only_known_nonconvergence_is_hollow(analysed):
+    report = vacancy(analysed)
+    unknown = tuple(dataclasses.replace(one, converged=None, reason="not recorded") for one in report.relaxations)
+    trace = traces(energy_figure(dataclasses.replace(report, relaxations=unknown)))[
+        "Reference, from sampling structures"
+    ]
+    assert set(trace.marker.symbol) == {"circle"}
+
+
 def test_other_starts_stand_to_the_right_of_the_distortions(analysed):
     report = vacancy(analysed)
     extra = [dataclasses.replace(report.relaxations[1], label=label) for label in ("Dimer", "Rattled", "Dimer_from_-1")]

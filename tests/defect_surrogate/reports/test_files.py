@@ -68,6 +68,37 @@ def test_surrogate_level_is_named_in_its_files(run):
     assert "CHGNet 0.3.0; CdTe/v_Cd_0/" in path.read_text().splitlines()[0]
 
 
+def test_minima_of_an_earlier_report_are_removed(run, missed):
+    vacancy = run / "minima" / "CdTe" / "v_Cd_0"
+    stale = [vacancy / "full_reference" / "1_Dimer.vasp", run / "minima" / "CdTe" / "v_Te_0" / "1_Dimer.vasp"]
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("stale")
+    (vacancy / "notes.txt").write_text("mine")
+    write_report_files(missed.campaign, run, structures=missed.structures)
+    assert not any(path.exists() for path in stale)
+    assert not stale[1].parent.exists()
+    assert (vacancy / "notes.txt").exists()
+    assert {path.relative_to(run).as_posix() for path in run.glob("minima/**/*.vasp")} == set(missed.structures)
+
+
+def test_removal_follows_no_links(run, missed, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "1_Dimer.vasp").write_text("not ours")
+    (run / "minima" / "link").symlink_to(elsewhere)
+    write_report_files(missed.campaign, run, structures=missed.structures)
+    assert (elsewhere / "1_Dimer.vasp").exists()
+    assert (run / "minima" / "link").is_symlink()
+
+
+def test_a_folder_without_a_report_loses_nothing(missed, tmp_path):
+    mine = tmp_path / "minima" / "mine.vasp"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    write_report_files(missed.campaign, tmp_path, structures=missed.structures)
+    assert mine.exists()
+
+
 def test_missing_structure_is_named(analysed, tmp_path):
     with pytest.raises(ReportError, match=r"minima/CdTe/v_Cd_0/1_Bond_Distortion_-55.0%.vasp: no structure"):
         write_report_files(analysed.campaign, tmp_path, structures={})

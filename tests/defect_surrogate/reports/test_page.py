@@ -137,6 +137,30 @@ def test_empty_results_and_missing_structures_make_a_page(analysed, cdte):
     assert "no result" in page.words
 
 
+def test_unfinished_searches_are_said_to_be(missed):
+    (host,) = missed.campaign.hosts
+    waiting = dataclasses.replace(host, vacancies=(), relaxation=None, unfinished=1)
+    page = Reader(render_page(dataclasses.replace(missed.campaign, hosts=(waiting,)), structures={}))
+    assert "No vacancy is searched yet: the host is not relaxed yet." in page.words
+    comparison = dataclasses.replace(host.vacancies[0].comparison, hit=None, new_ground_state=None, missed_motif=None)
+    vacancy = dataclasses.replace(host.vacancies[0], comparison=comparison, unfinished=12)
+    changed = dataclasses.replace(host, vacancies=(vacancy,))
+    page = Reader(render_page(dataclasses.replace(missed.campaign, hosts=(changed,)), structures=missed.structures))
+    assert "no reconstruction found, search unfinished" in page.words
+    assert "12 planned units have no result yet" in page.words
+    assert "Missed" not in page.words.replace("Hit, missed", "")
+
+
+def test_convergence_that_is_not_recorded_is_not_denied(analysed):
+    (host,) = analysed.campaign.hosts
+    (vacancy,) = host.vacancies
+    minima = tuple(dataclasses.replace(one, converged=None) for one in vacancy.minima)
+    changed = dataclasses.replace(host, vacancies=(dataclasses.replace(vacancy, minima=minima),))
+    page = Reader(render_page(dataclasses.replace(analysed.campaign, hosts=(changed,)), structures={}))
+    assert "not recorded" in page.words
+    assert " NO " not in page.words
+
+
 def test_page_is_made_again_from_the_run_folder(missed, tmp_path):
     write_report_files(missed.campaign, tmp_path, structures=missed.structures)
     campaign = read_campaign(tmp_path / "campaign.json")

@@ -19,6 +19,19 @@ def test_row_of_a_miss(missed):
     assert (row["unconverged"], row["failures"], row["dropped"]) == ("2", "1", "1")
 
 
+def test_unknown_hit_and_convergence_are_empty(missed):
+    (host,) = missed.campaign.hosts
+    (vacancy,) = host.vacancies
+    comparison = dataclasses.replace(vacancy.comparison, hit=None, new_ground_state=None, full_reference_finished=3)
+    ground = dataclasses.replace(vacancy.ground_state, converged=None)
+    relaxations = tuple(dataclasses.replace(one, converged=None) for one in vacancy.relaxations)
+    changes = {"comparison": comparison, "ground_state": ground, "relaxations": relaxations, "unfinished": 12}
+    changed = dataclasses.replace(host, vacancies=(dataclasses.replace(vacancy, **changes),))
+    (row,) = rows(dataclasses.replace(missed.campaign, hosts=(changed,)))
+    assert (row["hit"], row["new_ground_state"], row["ground_state_converged"]) == ("", "", "")
+    assert (row["full_reference_finished"], row["unconverged"], row["unfinished"]) == ("3", "0", "12")
+
+
 def test_unknown_values_are_empty(analysed):
     (row,) = rows(analysed.campaign)
     assert (row["hit"], row["dft_saved"], row["surrogate"], row["surrogate_seconds"]) == ("", "", "", "")

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from defect_surrogate.reports.schema import FailureReport
-from defect_surrogate.reports.statements import host_statements, in_ev, vacancy_statements
+from defect_surrogate.reports.statements import in_ev, vacancy_statements
 
 
 def texts(case, **changes):
@@ -55,6 +55,40 @@ def test_unknown_hit_is_said_to_be_unknown(missed):
     assert "is not known: the full reference search" in said
 
 
+def test_unfinished_full_search_is_no_verdict(missed):
+    comparison = dataclasses.replace(
+        missed.campaign.hosts[0].vacancies[0].comparison, hit=None, full_reference_finished=3, speedup=None
+    )
+    (said,) = [text for kind, text in texts(missed, comparison=comparison) if "not known yet" in text]
+    assert "only 3 of 26 relaxations of the full reference search are finished" in said
+    assert not [text for kind, text in texts(missed, comparison=comparison) if kind == "missed" or "Hit:" in text]
+    comparison = dataclasses.replace(comparison, full_reference_finished=26)
+    (said,) = [text for _, text in texts(missed, comparison=comparison) if "not known yet" in text]
+    assert "not every reference relaxation of surrogate + reference is finished" in said
+
+
+def test_unfinished_units_are_said(missed, analysed):
+    assert ("warning", "12 planned units have no result yet: all of this is provisional.") in texts(
+        missed, unfinished=12
+    )
+    relaxed = [one for one in missed.campaign.hosts[0].vacancies[0].relaxations if one.level == "surrogate"][:3]
+    said = texts(missed, relaxations=tuple(relaxed), unfinished=1)
+    assert "3 of 26 sampling structures relaxed with the surrogate" in said[0][1]
+    assert any(text.startswith("1 planned unit has no result yet") for _, text in said)
+
+
+def test_convergence_that_is_not_recorded_is_no_warning(analysed):
+    report = analysed.campaign.hosts[0].vacancies[0]
+    relaxations = tuple(dataclasses.replace(one, converged=None, reason="not recorded") for one in report.relaxations)
+    ground = dataclasses.replace(report.ground_state, converged=None)
+    said = texts(analysed, relaxations=relaxations, ground_state=ground)
+    assert [kind for kind, _ in said if kind == "warning"] == []
+    assert said[-1] == (
+        "searched",
+        "26 relaxations come from CONTCAR and an energies file, which record no convergence.",
+    )
+
+
 def test_nothing_found_is_said(analysed):
     assert "no ground state is known" in "\n".join(text for _, text in texts(analysed, ground_state=None, minima=None))
 
@@ -64,19 +98,6 @@ def test_many_failures_are_counted(missed):
     said = [text for _, text in texts(missed, failures=failures)]
     assert "9 units failed in all." in said
     assert sum(text.startswith("Failed: ") for text in said) == 3
-
-
-def test_stand_in_and_unconverged_host_are_warned_of(missed):
-    host = missed.campaign.hosts[0]
-    trouble = dataclasses.replace(
-        host,
-        reference="GFN1-xTB (vasp-xtb, stand-in for VASP)",
-        reference_is_stand_in=True,
-        relaxation=dataclasses.replace(host.relaxation, converged=False),
-    )
-    said = "\n".join(statement.text for statement in host_statements(trouble) if statement.kind == "warning")
-    assert "not those of hybrid DFT" in said
-    assert "The host's own relaxation did not converge" in said
 
 
 @pytest.mark.parametrize(("energy", "text"), [(-0.7552, "−0.755 eV"), (0.05, "+0.050 eV"), (-0.0001, "0.000 eV")])

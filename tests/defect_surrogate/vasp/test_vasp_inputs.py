@@ -9,7 +9,7 @@ from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar, Potcar
 
 from defect_surrogate.errors import ReferenceInputError
 from defect_surrogate.settings import ReferenceSettings
-from defect_surrogate.vasp import reference_method, write_inputs
+from defect_surrogate.vasp import check_cell, reference_method, write_inputs
 from defect_surrogate.vasp.inputs import grouped_order
 
 STAND_IN = ReferenceSettings()
@@ -137,3 +137,11 @@ def test_partial_occupancy_is_refused():
     alloy = Structure(Lattice.cubic(10), [{"Se": 0.5, "Te": 0.5}], [[0, 0, 0]])
     with pytest.raises(ReferenceInputError, match="partially occupied"):
         reference_method(alloy, STAND_IN, cell="defect")
+
+
+def test_a_cell_too_small_for_gamma_is_refused_before_anything_runs(zincblende_cdte, cluster_crystal):
+    check_cell(cluster_crystal, ReferenceSettings())
+    check_cell(zincblende_cdte, ReferenceSettings(vasp_cmd=["vasp_std"]))
+    check_cell(zincblende_cdte, ReferenceSettings(defect_incar={"XTB_MIN_WIDTH": 3.0}))
+    with pytest.raises(ReferenceInputError, match=r"Cd1 Te1: the cell is 3\.74 x .* needs 10 Å"):
+        check_cell(zincblende_cdte, ReferenceSettings())
