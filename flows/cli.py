@@ -257,15 +257,18 @@ def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> N
     from defect_surrogate.reports.files import campaign_json  # noqa: PLC0415
     from defect_surrogate.reports.summary import summary_text, table_rows  # noqa: PLC0415
     from flows.progress import show_table  # noqa: PLC0415
-    from flows.results import failure_count  # noqa: PLC0415
+    from flows.results import failure_count, unfinished_count  # noqa: PLC0415
 
     typer.echo(campaign_json(campaign) if as_json else summary_text(campaign), nl=False)
     if not as_json:
         show_table(table_rows(campaign))
     if out is not None and not as_json:
         typer.echo(f"report: {out / 'report.html'}")
-    if failures := failure_count(campaign):
-        typer.echo(f"{failures} units have no result; the report says why", err=True)
+    failed, unfinished = failure_count(campaign), unfinished_count(campaign)
+    if failed or unfinished:
+        typer.echo(
+            f"without a result: {failed} units failed, {unfinished} not run yet; the report names them", err=True
+        )
         raise typer.Exit(FAILURES)
 
 
