@@ -233,24 +233,13 @@ def _settings(
 
 
 def _show_plan(source: str, out: Path, settings: "SearchSettings", *, as_json: bool) -> None:
-    from flows.plan import plan_search  # noqa: PLC0415
+    from flows.plan import plan_search, plan_text  # noqa: PLC0415
 
     plan = plan_search(source, out, settings)
     if as_json:
         typer.echo(json.dumps(asdict(plan), indent=1, ensure_ascii=False))
         return
-    states = ", ".join(f"{element} {state:+g}" for element, state in plan.oxidation_states.items())
-    typer.echo(f"{plan.host}: supercell of {plan.supercell_atoms} atoms, cell {plan.cell}; oxidation states {states}")
-    for vacancy in plan.vacancies:
-        typer.echo(f"{vacancy.name} ({vacancy.environment}): {len(vacancy.sampling_structures)} sampling structures")
-        typer.echo("".join(f"  {label}\n" for label in vacancy.sampling_structures).rstrip())
-        if vacancy.dropped:
-            typer.echo(f"  dropped, atoms too close: {', '.join(vacancy.dropped)}")
-    typer.echo(f"{len(plan.finished)} units in the archive already; {len(plan.to_run)} would be run:")
-    typer.echo(
-        "".join(f"  {name}\n" for name in plan.to_run) + "  and one at the reference level from each surrogate minimum"
-    )
-    typer.echo(f"VASP inputs of one unit: {plan.inputs}")
+    typer.echo(plan_text(plan), nl=False)
 
 
 def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> None:

@@ -111,6 +111,32 @@ def plan_search(source: str, out: Path, settings: SearchSettings) -> Plan:
     )
 
 
+def plan_text(plan: Plan) -> str:
+    """Say what a search would do, for a terminal.
+
+    Parameters
+    ----------
+    plan
+        From ``plan_search``.
+
+    Returns
+    -------
+    str
+        Lines, ending with a newline.
+    """
+    states = ", ".join(f"{element} {state:+g}" for element, state in plan.oxidation_states.items())
+    lines = [f"{plan.host}: supercell of {plan.supercell_atoms} atoms, cell {plan.cell}; oxidation states {states}"]
+    for vacancy in plan.vacancies:
+        lines.append(f"{vacancy.name} ({vacancy.environment}): {len(vacancy.sampling_structures)} sampling structures")
+        lines += [f"  {label}" for label in vacancy.sampling_structures]
+        if vacancy.dropped:
+            lines.append(f"  dropped, atoms too close: {', '.join(vacancy.dropped)}")
+    lines.append(f"{len(plan.finished)} units in the archive already; {len(plan.to_run)} would be run:")
+    lines += [f"  {name}" for name in plan.to_run]
+    lines += ["  and one at the reference level from each surrogate minimum", f"VASP inputs of one unit: {plan.inputs}"]
+    return "\n".join(lines) + "\n"
+
+
 def _vacancies(result: HostSearch) -> tuple[PlannedVacancy, ...]:
     planned = []
     for one in result.vacancies:

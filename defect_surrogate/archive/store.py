@@ -1,18 +1,15 @@
 """Looking up, working on and publishing units of work."""
 
 import contextlib
-import json
 import logging
 import os
-import re
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from defect_surrogate.archive import durable
+from defect_surrogate.archive import attempts, durable
 from defect_surrogate.archive.failures import Failure, read_failure, write_failure
 from defect_surrogate.archive.records import (
     ForeignRecordError,
@@ -30,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 KEY_DIGITS = 16
 """Hexadecimal digits of the key in a directory's name; all 64 stand in ``unit.json`` and are compared."""
-
-
-ATTEMPT_NAME = re.compile(r"[0-9a-f]{16}-(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")
 
 
 class Archive:
@@ -133,17 +127,15 @@ class Archive:
         Path
             An empty directory of this attempt alone.
         """
-        self._clear_dead_attempts(f"{unit.key[:KEY_DIGITS]}-*")
-        path, note = self._new_attempt(unit)
+        attempts.clear_dead(self.root / "attempts", f"{unit.key[:KEY_DIGITS]}-*")
+        path = self._begin_attempt(unit)
         work = path / "work"
         work.mkdir()
         try:
             yield work
         except BaseException as error:
             with contextlib.suppress(OSError):
-                durable.write_synced(
-                    path / "attempt.json", json.dumps(note | {"ended": utc_now(), "error": repr(error)})
-                )
+                attempts.note_end(path, error)
             raise
         shutil.rmtree(path, ignore_errors=True)
 
@@ -179,7 +171,7 @@ class Archive:
         target = self.path(unit)
         attempt = None
         try:
-            attempt, _ = self._new_attempt(unit)
+            attempt = self._begin_attempt(unit)
             staging = attempt / "unit"
             staging.mkdir()
             if files is not None:
@@ -233,7 +225,7 @@ class Archive:
 
     def clear_dead_attempts(self) -> None:
         """Remove what attempts on this machine left behind that broke, or whose process is gone."""
-        self._clear_dead_attempts("*")
+        attempts.clear_dead(self.root / "attempts", "*")
 
     def records(self) -> Iterator[Record]:
         """Yield every finished unit, verified, by name; damaged ones are moved aside."""
@@ -244,14 +236,11 @@ class Archive:
 
     def running(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have not ended and whose process, if of this machine, lives."""
-        here = socket.gethostname()
-        return tuple(
-            note for note in self.attempts() if "ended" not in note and (note["host"] != here or _alive(note["pid"]))
-        )
+        return tuple(note for note in self.attempts() if attempts.is_running(note))
 
     def attempts(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have a directory: unit, key, pid, host, started and, if it broke, error."""
-        notes = (_read_note(path) for path in sorted((self.root / "attempts").iterdir()))
+        notes = (attempts.read_note(path) for path in sorted((self.root / "attempts").iterdir()))
         return tuple(note for note in notes if note)
 
     def _inside(self, path: Path) -> Path:
@@ -283,35 +272,5 @@ class Archive:
         logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
         return None
 
-    def _new_attempt(self, unit: Unit) -> tuple[Path, dict[str, Any]]:
-        pid, host = os.getpid(), socket.gethostname()
-        path = self.root / "attempts" / f"{unit.key[:KEY_DIGITS]}-{host}-{pid}-{uuid.uuid4().hex[:8]}"
-        path.mkdir()
-        note = {"unit": unit.name, "key": unit.key, "pid": pid, "host": host, "started": utc_now()}
-        durable.write_synced(path / "attempt.json", json.dumps(note))
-        return path, note
-
-    def _clear_dead_attempts(self, pattern: str) -> None:
-        for path in (self.root / "attempts").glob(pattern):
-            name = ATTEMPT_NAME.fullmatch(path.name)
-            if name is None or name["host"] != socket.gethostname():
-                continue
-            if not _alive(int(name["pid"])) or "ended" in _read_note(path):
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _read_note(attempt: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((attempt / "attempt.json").read_text()))
-    except (OSError, ValueError):
-        return {}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def _begin_attempt(self, unit: Unit) -> Path:
+        return attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])

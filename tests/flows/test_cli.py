@@ -131,7 +131,8 @@ def test_status_counts_units_and_names_failures(tmp_path, host_file, settings, c
 def test_report_of_a_search_with_nothing_finished(tmp_path, host_file, settings):
     folder = create_run(tmp_path / "run", str(host_file), settings)
     result = run("report", folder.path, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 1
+    assert "0 units failed, 6 not run yet" in result.stderr
     assert json.loads(result.stdout)["hosts"][0]["vacancies"][0]["ground_state"] is None
     assert (folder.path / "report.html").is_file()
 
@@ -147,7 +148,7 @@ def test_units_without_a_result_are_exit_code_1(tmp_path, host_file, settings):
     )
     result = run("report", folder.path)
     assert result.exit_code == 1
-    assert "1 units have no result" in result.stderr
+    assert "1 units failed, 0 not run yet" in result.stderr
 
 
 def test_a_second_search_in_the_folder_is_refused_before_it_starts_anything(tmp_path, host_file, settings):
