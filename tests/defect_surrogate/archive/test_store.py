@@ -3,6 +3,7 @@ import errno
 import json
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -219,22 +220,37 @@ def test_the_index_is_made_from_the_units(archive, unit):
         assert (archive.root / row.directory / "unit.json").is_file()
 
 
+FULL_DISK = """
+import pickle, subprocess, sys
+from pathlib import Path
+from defect_surrogate.archive import Archive
+from defect_surrogate.errors import ArchiveError
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder / "small")], check=True)
+unit, relaxation = pickle.loads((folder / "work.pickle").read_bytes())
+archive = Archive(folder / "small" / "archive")
+try:
+    archive.publish(unit, relaxation, files=folder / "files")
+except ArchiveError as error:
+    print(error)
+print(archive.find(unit), len(list((archive.root / "attempts").iterdir())))
+print(archive.publish(unit, relaxation).converged)
+"""
+
+
 def test_a_full_disk_publishes_nothing(unit, tmp_path):
-    """A real full file system: 1 MB of tmpfs, and 4 MB to write."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=True)
-    try:
-        archive = Archive(mount / "archive")
-        (tmp_path / "files").mkdir()
-        (tmp_path / "files" / "WAVECAR").write_bytes(os.urandom(4_000_000))
-        with pytest.raises(ArchiveError, match="No space left"):
-            archive.publish(unit, relaxation(unit.structure), files=tmp_path / "files")
-        assert archive.find(unit) is None
-        assert list((archive.root / "attempts").iterdir()) == []
-        assert archive.publish(unit, relaxation(unit.structure)).converged
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+    """A file system of 1 MB, in a mount namespace of its own, and 4 MB to write."""
+    for name in ("small", "files"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files" / "WAVECAR").write_bytes(os.urandom(4_000_000))
+    (tmp_path / "work.pickle").write_bytes(pickle.dumps((unit, relaxation(unit.structure))))
+    namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    command = [*namespace, sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    refusal, nothing, afterwards = done.stdout.splitlines()
+    assert "No space left on device" in refusal
+    assert nothing == "None 0"
+    assert afterwards == "True"
 
 
 PUBLISHER = """
@@ -252,8 +268,6 @@ for unit in units:
 
 @pytest.mark.parametrize("delay", [0.02, 0.15, 0.4])
 def test_kill_9_while_publishing_leaves_whole_units_only(archive, unit, tmp_path, delay):
-    import pickle
-
     units = [dataclasses.replace(unit, label=f"Bond_Distortion_{i}%", method=str(i)) for i in range(400)]
     (tmp_path / "work.pickle").write_bytes(pickle.dumps((units, relaxation(unit.structure))))
     command = [sys.executable, "-c", PUBLISHER, str(archive.root), str(tmp_path / "work.pickle")]
