@@ -17,6 +17,7 @@ from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.errors import FolderError
 from defect_surrogate.site_pairing import Pairing, composition, formula, origin_shift, pair, symbols
+from defect_surrogate.vacancies import defect_label, environment_in_words
 
 Kind = Literal["vacancy", "substitution", "interstitial"]
 
@@ -76,13 +77,12 @@ class PointDefect:
     @property
     def label(self) -> str:
         """Name and charge in doped's style, e.g. ``v_Cd_0``, ``Te_Cd_+2``."""
-        return f"{self.name}_{'+' if self.charge > 0 else ''}{self.charge}"
+        return defect_label(self.name, self.charge)
 
     @property
     def environment(self) -> str:
         """Nearest neighbours in words, e.g. ``3 Te + 1 Se``."""
-        counts = Counter(self.neighbours)
-        return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return environment_in_words(self.neighbours)
 
 
 def locate_defect(bulk: Structure, structures: Sequence[Structure], *, charge: int = 0) -> PointDefect:

@@ -4,6 +4,8 @@ import contextlib
 import io
 import logging
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,13 +64,23 @@ class Vacancy:
     @property
     def label(self) -> str:
         """Name and charge in doped's style, e.g. ``v_Cd_0``, ``v_Cd_-2``."""
-        return f"{self.name}_{'+' if self.charge > 0 else ''}{self.charge}"
+        return defect_label(self.name, self.charge)
 
     @property
     def environment(self) -> str:
         """Nearest neighbours in words, e.g. ``3 Te + 1 Se``."""
-        counts = {symbol: self.neighbours.count(symbol) for symbol in sorted(set(self.neighbours))}
-        return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return environment_in_words(self.neighbours)
+
+
+def defect_label(name: str, charge: int) -> str:
+    """Join the name and the charge (units of e) of a defect in doped's style, e.g. ``v_Cd_0``, ``Te_Cd_+2``."""
+    return f"{name}_{'+' if charge > 0 else ''}{charge}"
+
+
+def environment_in_words(neighbours: Iterable[str]) -> str:
+    """Count the symbols of the nearest neighbours, the most frequent first, e.g. ``3 Te + 1 Se``."""
+    counts = Counter(neighbours)
+    return " + ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def find_vacancies(host: Host, settings: VacancySettings) -> tuple[Vacancy, ...]:
