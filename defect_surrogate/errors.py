@@ -33,6 +33,18 @@ class ReportError(InputError):
     """A report cannot be read, or would mix results that must not be compared."""
 
 
+class DatasetError(InputError):
+    """Frames that a force field cannot be trained on or measured with."""
+
+
+class TrainingError(InputError):
+    """A training that cannot go on with the data and settings it has."""
+
+
+class GateError(InputError):
+    """A trained model that is worse than what it would replace."""
+
+
 class ReferenceInputError(InputError):
     """The reference level cannot start: executable, POTCAR or INCAR missing or refused."""
 

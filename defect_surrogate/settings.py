@@ -5,7 +5,7 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,11 +52,16 @@ HOST_INCAR: dict[str, str | int | float | bool] = HYBRID_INCAR | {
 IncarValue = str | int | float | bool | list[int] | list[float]
 
 
-class _Section(BaseModel):
+SettingsT = TypeVar("SettingsT", bound="Section")
+
+
+class Section(BaseModel):
+    """A section of a settings file: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class HostSettings(_Section):
+class HostSettings(Section):
     """How the host crystal is prepared."""
 
     name: str | None = Field(None, description="Name in paths and reports; the reduced formula when absent.")
@@ -72,14 +77,14 @@ class HostSettings(_Section):
     max_atoms: int = Field(250, ge=1, description="Largest supercell accepted, in atoms; larger ones are refused.")
 
 
-class VacancySettings(_Section):
+class VacancySettings(Section):
     """Which vacancies are searched."""
 
     elements: list[str] | None = Field(None, description="Elements to remove; all cations when absent.")
     charge: int = Field(0, ge=-8, le=8, description="Charge state of every vacancy, in units of e.")
 
 
-class DistortionSettings(_Section):
+class DistortionSettings(Section):
     """The ShakeNBreak sampling structures: 13 bond distortions, a dimer and the unperturbed structure by default."""
 
     increment: float = Field(0.1, gt=0, le=0.6, description="Step of the bond distortions between -60 % and +60 %.")
@@ -90,10 +95,13 @@ class DistortionSettings(_Section):
     seed: int = Field(42, ge=0, description="Each structure's own seed is derived from it and from its label.")
 
 
-class SurrogateSettings(_Section):
+class SurrogateSettings(Section):
     """The force field and its convergence."""
 
     potential: str = Field("chgnet", description="Name in the registry, or path of a checkpoint.")
+    other_level_of_theory: bool = Field(
+        False, description="Accept a model whose card says that it was made for another level than the reference's."
+    )
     force_criterion: Literal["mean", "max"] = Field(
         "mean", description="Mean or maximum over atoms of the force norms."
     )
@@ -104,7 +112,7 @@ class SurrogateSettings(_Section):
     )
 
 
-class MinimaSettings(_Section):
+class MinimaSettings(Section):
     """When two relaxed structures are one local minimum."""
 
     soap_cutoff: float = Field(5.0, gt=0, description="Radius of the SOAP descriptor of the defect site, in Å.")
@@ -119,7 +127,7 @@ class MinimaSettings(_Section):
     )
 
 
-class ReferenceSettings(_Section):
+class ReferenceSettings(Section):
     """VASP, or the licence-free stand-in ``vasp-xtb``, under custodian."""
 
     vasp_cmd: list[str] = Field(
@@ -145,7 +153,7 @@ class ReferenceSettings(_Section):
         return any(Path(word).name == "vasp-xtb" for word in self.vasp_cmd)
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """Workers of the two resource classes on this machine."""
 
     surrogate: int = Field(2, ge=1, description="Single-threaded processes relaxing with the force field.")
@@ -153,32 +161,93 @@ class WorkerSettings(_Section):
     retries: int = Field(2, ge=0, description="Further attempts of a unit whose work broke.")
 
 
-class SearchSettings(_Section):
-    """All settings of the search of one host."""
+class ReferenceSearchSettings(Section):
+    """What any search has that relaxes vacancies at the reference level."""
 
     host: HostSettings = HostSettings()
     vacancies: VacancySettings = VacancySettings()
     distortions: DistortionSettings = DistortionSettings()
-    surrogate: SurrogateSettings = SurrogateSettings()
-    minima: MinimaSettings = MinimaSettings()
     reference: ReferenceSettings = ReferenceSettings()
     workers: WorkerSettings = WorkerSettings()
+
+
+class SearchSettings(ReferenceSearchSettings):
+    """All settings of the search of one host."""
+
+    surrogate: SurrogateSettings = SurrogateSettings()
+    minima: MinimaSettings = MinimaSettings()
     full_reference: bool = Field(
         False, description="Relax every sampling structure at the reference level too, and compare."
     )
 
 
-def read_settings(path: Path) -> SearchSettings:
+class BulkSettings(Section):
+    """Strained and rattled supercells of the host, each evaluated once at the reference level, for training."""
+
+    configurations: int = Field(
+        10, ge=0, le=1000, description="Of each host; the paper uses 5, 10 or 20 frames of each host's relaxation."
+    )
+    largest_strain: float = Field(
+        0.04, gt=0, le=0.2, description="Each of the six components is drawn between minus and plus this. Our choice."
+    )
+    largest_rattle: float = Field(
+        0.25,
+        gt=0,
+        le=1.0,
+        description="Standard deviation of the displacements in the most rattled cell, in Å; none in the first. Our choice.",
+    )
+    seed: int = Field(42, ge=0, description="Each cell's own seed is derived from it and from its label.")
+
+
+class BuildSettings(ReferenceSearchSettings):
+    """All settings of ``build-dataset``: what is computed of each host, without a surrogate."""
+
+    bulk: BulkSettings = BulkSettings()
+    defects: bool = Field(
+        True, description="Relax the sampling structures of the vacancies; bulk cells alone if false."
+    )
+
+
+class DatasetSettings(Section):
+    """How frames are cleaned, sampled and split before a force field is trained on them."""
+
+    energy_window: float = Field(
+        15.0, gt=0, description="Highest energy above the lowest of the same defect that is kept, in eV per supercell."
+    )
+    frames_per_relaxation: int = Field(
+        10, ge=1, description="Evenly spaced frames of each relaxation of a defect; the paper uses 45 for its alloy."
+    )
+    bulk_frames_per_host: int | None = Field(
+        10, ge=0, description="Bulk frames of each host; the paper uses 5, 10 or 20. All when null."
+    )
+    test_share: float = Field(0.27, ge=0, lt=1, description="Share of the defects whose compositions are for testing.")
+    validation_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the defects whose compositions are for validation."
+    )
+    seen_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the training compositions' frames that go to validation instead."
+    )
+    test: list[str] | None = Field(None, description="Compositions for testing; drawn when absent.")
+    validation: list[str] | None = Field(None, description="Compositions for validation; drawn when absent, may be [].")
+    families: list[list[str]] = Field(
+        [], description="Lists of similar compositions; of each, at least one stays in training."
+    )
+    seed: int = Field(42, ge=0, description="Of the drawing of compositions.")
+
+
+def read_settings(path: Path, kind: type[SettingsT] = SearchSettings) -> SettingsT:  # type: ignore[assignment]
     """Read a YAML settings file.
 
     Parameters
     ----------
     path
-        YAML file whose top-level keys are the sections of ``SearchSettings``.
+        YAML file whose top-level keys are the fields of ``kind``.
+    kind
+        What the settings are of.
 
     Returns
     -------
-    SearchSettings
+    Section
         The settings, defaults filled in.
 
     Raises
@@ -193,7 +262,7 @@ def read_settings(path: Path) -> SearchSettings:
     if content is not None and not isinstance(content, dict):
         raise SettingsError(f"{path}: must hold sections such as 'surrogate:', found {type(content).__name__}")
     try:
-        return SearchSettings.model_validate(content or {})
+        return kind.model_validate(content or {})
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']} (got {fault['input']!r})"

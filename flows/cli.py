@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from defect_surrogate.errors import DefectSurrogateError, InputError
+from flows.cli_archive import pack, unpack
+from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 
 if TYPE_CHECKING:
     from defect_surrogate.reports.schema import CampaignReport
@@ -293,3 +295,7 @@ def _fail(message: str, code: int, error: BaseException | None = None) -> NoRetu
 
 def _interrupt(_signal: int, _frame: FrameType | Any) -> None:
     raise KeyboardInterrupt
+
+
+for command in (ingest, build_dataset, train, evaluate, compare_levels, pack, unpack):
+    app.command(epilog=EPILOG)(_errors(resume=None)(command))

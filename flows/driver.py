@@ -1,11 +1,13 @@
 """What the command line does with a run: search it, look at it, plan it."""
 
+import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from defect_surrogate.archive import Archive
 from defect_surrogate.archive.store import KEY_DIGITS
@@ -15,6 +17,9 @@ from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.run_folder import RunFolder, locked, open_run
+
+if TYPE_CHECKING:
+    from flows.service import Server
 
 logger = logging.getLogger(__name__)
 
@@ -71,19 +76,42 @@ def run_search(source: str, out: Path, settings: SearchSettings) -> CampaignRepo
     DefectSurrogateError
         If the search cannot be done at all.
     """
-    for name, value in PREFECT_VARIABLES.items():
-        os.environ.setdefault(name, value)
-    check_folder(out)
-    with locked(out):  # held by the flow itself; asked for here before a second server starts on one database
-        pass
-    check_crystal(*read_crystal(source))
-    from flows.service import prefect_server  # noqa: PLC0415  (Prefect reads the environment at import)
-
-    with prefect_server(out / "prefect") as server:
+    with served(out) as server:
+        check_crystal(*read_crystal(source))
         from flows.search_host import search_host  # noqa: PLC0415  (takes seconds, in which the server starts)
 
         with server.ready():
             return search_host(source, str(out), settings)
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator["Server"]:
+    """Give flows a Prefect server: the one there is, or one whose database is in a folder, which starts meanwhile.
+
+    Parameters
+    ----------
+    folder
+        Where the flow works; made when missing.
+
+    Yields
+    ------
+    Server
+        Its ``ready`` has to be entered before a flow is called.
+
+    Raises
+    ------
+    InputError
+        If it is a file, cannot be written, or another process works in it.
+    """
+    for name, value in PREFECT_VARIABLES.items():
+        os.environ.setdefault(name, value)
+    check_folder(folder)
+    with locked(folder):  # held by the flow itself; asked for here before a second server starts on one database
+        pass
+    from flows.service import prefect_server  # noqa: PLC0415  (Prefect reads the environment at import)
+
+    with prefect_server(folder / "prefect") as server:
+        yield server
 
 
 def check_folder(out: Path) -> None:
@@ -129,7 +157,8 @@ def rebuild_report(path: Path) -> CampaignReport:
         found = {work.unit.name: run.archive.find(work.unit) for work in works}
         return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
 
-    return write_results(run, search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up))
+    found = search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up, cache=run.sampling)
+    return write_results(run, found)
 
 
 def count_units(run: RunFolder) -> tuple[Count, ...]:

@@ -6,6 +6,7 @@
         run.json  settings.yaml  host/<file>   what was asked for
         units.json                             name and key of each unit of the search, as far as they are known
         archive/                               every finished unit
+        sampling/<host>/<vacancy>.json         sampling structures, made anew if lost
         structures/<host>/<level>/             starts and relaxed structures in ShakeNBreak's layout
         campaign.json  results.csv  report.html  minima/
         prefect/                               database of the local Prefect server
@@ -56,6 +57,11 @@ class RunFolder:
     def structures(self) -> Path:
         """Folder of starts and relaxed structures."""
         return self.path / "structures"
+
+    @property
+    def sampling(self) -> Path:
+        """Folder that keeps the sampling structures, so that they are made once."""
+        return self.path / "sampling"
 
     def note_units(self, units: Iterable[Unit], *, first: bool = False) -> None:
         """Add units to those that ``status`` counts.

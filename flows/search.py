@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet
 from defect_surrogate.hosts import Host, host_with_relaxed_cell, read_host
 from defect_surrogate.minima import LocalMinimum, find_minima
 from defect_surrogate.reconstruction import anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation, Unit
-from defect_surrogate.settings import SearchSettings
+from defect_surrogate.sampling_cache import cached_sampling_set
+from defect_surrogate.settings import ReferenceSearchSettings, SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
-from defect_surrogate.surrogates import Potential, check_coverage, load_potential, surrogate_method
+from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import ReferenceMethod, check_cell, check_executable, reference_method
 
@@ -45,6 +46,30 @@ class Work:
 
 Relax = Callable[[Sequence[Work]], dict[str, Relaxation]]
 """Relaxes units and returns those that have a result, by the name of the unit."""
+
+
+@dataclass(frozen=True)
+class RelaxedHost:
+    """A host ready for its vacancies.
+
+    Attributes
+    ----------
+    host
+        With its relaxed cell if there is one.
+    unit
+        Unit of its relaxation; None if its cell is used as given.
+    relaxation
+        Result of the unit, if it has one.
+    """
+
+    host: Host
+    unit: Unit | None
+    relaxation: Relaxation | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether vacancies can be made in its cell."""
+        return self.unit is None or (self.relaxation is not None and self.relaxation.rankable)
 
 
 @dataclass(frozen=True)
@@ -110,6 +135,7 @@ def search(
     relax_surrogate: Relax,
     relax_reference: Relax,
     structures: Path | None = None,
+    cache: Path | None = None,
 ) -> HostSearch:
     """Search the vacancies of a host.
 
@@ -123,6 +149,8 @@ def search(
         Relax units at either level.
     structures
         Folder for the starts in ShakeNBreak's layout; not written when None.
+    cache
+        Folder that keeps the starts, which take ShakeNBreak minutes; made anew each time when None.
 
     Returns
     -------
@@ -136,16 +164,18 @@ def search(
     """
     host = read_host(source, settings.host)
     potential = load_potential(settings.surrogate.potential)
-    _check(host, potential, settings)
-    own = host_work(host, settings) if settings.host.relax else None
-    relaxed = None if own is None else relax_reference([own]).get(own.unit.name)
-    if own is not None and (relaxed is None or not relaxed.rankable):
-        return HostSearch(host, own.unit, relaxed, ())
-    if relaxed is not None:
-        host = host_with_relaxed_cell(host, relaxed.structure, settings=settings.host)
+    check_coverage(potential, host.oxidation_states, host=host.name)
+    check_reference(host, settings)
+    if not settings.surrogate.other_level_of_theory:
+        level = reference_method(host.supercell, settings.reference, cell="defect").level_of_theory
+        check_made_for(potential, level, host=host.name)
+    relaxed = relax_host(host, settings, relax_reference)
+    if not relaxed.usable:
+        return HostSearch(host, relaxed.unit, relaxed.relaxation, ())
+    host = relaxed.host
     vacancies = find_vacancies(host, settings.vacancies)
     logger.info("%s: vacancies: %s", host.name, ", ".join(f"{one.label} ({one.environment})" for one in vacancies))
-    samplings = [sampling_set(vacancy, host, settings.distortions) for vacancy in vacancies]
+    samplings = [cached_sampling_set(vacancy, host, settings.distortions, cache=cache) for vacancy in vacancies]
     if structures is not None:
         for sampling in samplings:
             write_sampling_structures(sampling, structures / host.name / "surrogate")
@@ -155,10 +185,36 @@ def search(
     reference = [reference_work(one, settings) for one in searches]
     found = relax_reference([work for works in reference for work in works])
     finished = [_finished(one, works, found) for one, works in zip(searches, reference, strict=True)]
-    return HostSearch(host, None if own is None else own.unit, relaxed, tuple(finished))
+    return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
 
 
-def host_work(host: Host, settings: SearchSettings) -> Work:
+def relax_host(host: Host, settings: ReferenceSearchSettings, relax_reference: Relax) -> RelaxedHost:
+    """Relax the host itself, unless the settings say otherwise.
+
+    Parameters
+    ----------
+    host
+        As read.
+    settings
+        Of the search.
+    relax_reference
+        Relaxes units at the reference level.
+
+    Returns
+    -------
+    RelaxedHost
+        With the relaxed cell, or with the cell as given if the settings say so.
+    """
+    if not settings.host.relax:
+        return RelaxedHost(host, None, None)
+    work = host_work(host, settings)
+    relaxation = relax_reference([work]).get(work.unit.name)
+    if relaxation is not None and relaxation.rankable:
+        host = host_with_relaxed_cell(host, relaxation.structure, settings=settings.host)
+    return RelaxedHost(host, work.unit, relaxation)
+
+
+def host_work(host: Host, settings: ReferenceSearchSettings) -> Work:
     """Say how the host itself is relaxed: its unit cell; with the stand-in, which samples Γ only, its supercell.
 
     Parameters
@@ -227,9 +283,21 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
     ]
 
 
-def _check(host: Host, potential: Potential, settings: SearchSettings) -> None:
-    """Refuse now what would be refused only after hours of relaxations."""
-    check_coverage(potential, host.oxidation_states, host=host.name)
+def check_reference(host: Host, settings: ReferenceSearchSettings) -> None:
+    """Refuse now what would be refused only after hours of relaxations.
+
+    Parameters
+    ----------
+    host
+        As read.
+    settings
+        Of the search.
+
+    Raises
+    ------
+    InputError
+        If the reference level cannot treat the host or one of its vacancies.
+    """
     check_executable(settings.reference)
     check_cell(host.supercell, settings.reference)
     if settings.host.oxidation_states is None:

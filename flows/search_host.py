@@ -105,6 +105,7 @@ def search_host(source: Source, out: Out, settings: SearchSettings = SearchSetti
             relax_surrogate=relax_surrogate,
             relax_reference=relax_reference,
             structures=run.structures,
+            cache=run.sampling,
         )
         report = write_results(run, found)
     publish_artifacts(report)

@@ -10,12 +10,14 @@ Layout below the root::
 
 A unit is written under attempts/, its files are synced to disk, and one rename publishes it. A second worker that finished
 the same unit finds the directory taken, and returns what the first published. ``unit.json`` holds its own digest and those
-of all files, so that damage after publication is seen and the unit is computed again.
+of all files, so that damage after publication is seen and the unit is computed again. ``pack`` and ``unpack`` carry units to
+the archive of another machine.
 """
 
+from defect_surrogate.archive.bundle import Unpacked, pack, unpack
 from defect_surrogate.archive.failures import Failure
 from defect_surrogate.archive.index import reindex
 from defect_surrogate.archive.records import Record
 from defect_surrogate.archive.store import Archive
 
-__all__ = ["Archive", "Failure", "Record", "reindex"]
+__all__ = ["Archive", "Failure", "Record", "Unpacked", "pack", "reindex", "unpack"]

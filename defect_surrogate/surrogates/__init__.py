@@ -1,6 +1,23 @@
-"""The surrogate level: force fields by name, and the relaxation of many structures with one of them."""
+"""The surrogate level: force fields by name, what they predict, and the relaxation of many structures with one of them."""
 
-from defect_surrogate.surrogates.potentials import Potential, check_coverage, known_potentials, load_potential
+from defect_surrogate.surrogates.potentials import (
+    Potential,
+    check_coverage,
+    check_made_for,
+    known_potentials,
+    load_potential,
+)
+from defect_surrogate.surrogates.predictions import Predictions, predict
 from defect_surrogate.surrogates.relaxer import relax, surrogate_method
 
-__all__ = ["Potential", "check_coverage", "known_potentials", "load_potential", "relax", "surrogate_method"]
+__all__ = [
+    "Potential",
+    "Predictions",
+    "check_coverage",
+    "check_made_for",
+    "known_potentials",
+    "load_potential",
+    "predict",
+    "relax",
+    "surrogate_method",
+]

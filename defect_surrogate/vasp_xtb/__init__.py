@@ -39,9 +39,12 @@ What an INCAR tag does here
     atom, eV). EDIFFG > 0: the change of the energy between two ionic steps, eV. 0: NSW steps.
 ``ISIF``
     0, 1 and 2: ions; 3: ions and cell (ASE's FrechetCellFilter). Others are refused.
+``ISYM``, ``SYMPREC``
+    ISYM > 0, VASP's default of 2 too: forces, stress and steps are symmetrised (ASE's FixSymmetry, by spglib), so that
+    rounding errors do not lower the symmetry of the start. ISYM ≤ 0 and selective dynamics: no symmetry.
 ``PSTRESS``
     Refused unless zero.
-``ENCUT``, ``ISYM`` and every other tag
+``ENCUT`` and every other tag
     Echoed; without effect.
 
 Energies
@@ -51,5 +54,5 @@ that. tblite does not give the entropy apart, so ``TOTEN``, ``energy without ent
 the same number, and ``EENTRO`` is zero.
 """
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 NATURE = "vasp-xtb: a GFN-xTB stand-in, not VASP"

@@ -14,8 +14,19 @@ from pathlib import Path
 
 from .errors import VaspXtbStop
 
-INTEGER_TAGS = ("NELM", "ISMEAR", "ISPIN", "NSW", "IBRION", "ISIF")
-REAL_TAGS = ("ENCUT", "EDIFF", "EDIFFG", "SIGMA", "NELECT", "NUPDOWN", "POTIM", "PSTRESS", "XTB_MIN_WIDTH")
+INTEGER_TAGS = ("NELM", "ISMEAR", "ISPIN", "ISYM", "NSW", "IBRION", "ISIF")
+REAL_TAGS = (
+    "ENCUT",
+    "EDIFF",
+    "EDIFFG",
+    "SIGMA",
+    "SYMPREC",
+    "NELECT",
+    "NUPDOWN",
+    "POTIM",
+    "PSTRESS",
+    "XTB_MIN_WIDTH",
+)
 METHODS = ("GFN1-xTB", "GFN2-xTB")
 DEFAULT_MIN_WIDTH = 10.0
 """Å. tblite samples Γ only: the 8-atom CdTe cell (6.5 Å) is 0.58 eV/atom off the 64-atom one (13.1 Å)."""
@@ -42,6 +53,8 @@ class Settings:
     potim: float
     ediffg: float
     isif: int
+    isym: int
+    symprec: float
 
     @property
     def relaxes(self) -> bool:
@@ -132,6 +145,8 @@ def read_settings(path: Path, *, environment: Mapping[str, str] = os.environ) ->
         potim=_real(tags, "POTIM", 0.5),
         ediffg=_real(tags, "EDIFFG", 10 * ediff),
         isif=_integer(tags, "ISIF", 2),
+        isym=_integer(tags, "ISYM", 2),
+        symprec=_real(tags, "SYMPREC", 1e-5),
     )
     _refuse_what_is_not_offered(settings, pressure=_real(tags, "PSTRESS", 0.0))
     return settings
@@ -152,6 +167,7 @@ def _refuse_what_is_not_offered(settings: Settings, *, pressure: float) -> None:
         (settings.ispin in (1, 2), f"ISPIN = {settings.ispin}: must be 1 or 2"),
         (settings.nelm > 0, f"NELM = {settings.nelm}: must be positive"),
         (settings.ediff > 0, f"EDIFF = {settings.ediff}: must be positive"),
+        (settings.symprec > 0, f"SYMPREC = {settings.symprec}: must be positive"),
         (settings.potim > 0, f"POTIM = {settings.potim}: must be positive"),
         (settings.ismear != -1 or settings.sigma > 0, f"SIGMA = {settings.sigma}: must be positive"),
         (settings.min_width > 0, f"XTB_MIN_WIDTH = {settings.min_width}: must be positive"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms, FixScaled
+from ase.constraints import FixAtoms, FixScaled, FixSymmetry
 from ase.filters import Filter, FrechetCellFilter
 from ase.optimize import FIRE, LBFGS, BFGSLineSearch
 from ase.optimize.optimize import Optimizer
@@ -21,7 +21,6 @@ from ase.optimize.optimize import Optimizer
 from .engine import Engine, Evaluation
 from .incar import parse_tags, read_logical
 from .inputs import Job
-from .poscar import Poscar
 
 DEFAULT_POTIM = 0.5
 MAX_STEP = 0.2
@@ -37,6 +36,10 @@ minima, 2.84 eV apart.
 """
 FIRE_TIME_STEP = 0.1
 """ASE's default, for IBRION = 3 at the default POTIM."""
+
+
+SAME_PLACE = 1e-10
+"""Å. Atoms and lattice vectors that move less have not moved."""
 
 
 class Ending(Enum):
@@ -80,8 +83,8 @@ def relax(job: Job, engine: Engine, *, record: Record) -> Ending:
         scaled_positions=job.poscar.positions,
         cell=job.poscar.cell,
         pbc=True,
-        constraint=_constraints(job.poscar),
     )
+    atoms.set_constraint(_constraints(atoms, job))
     atoms.calc = _IonicSteps(job, engine, record)
     try:
         atoms.get_potential_energy()
@@ -126,6 +129,11 @@ class _IonicSteps(Calculator):
         self._record = record
         self._count = 0
         self._last_energy: float | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = SAME_PLACE) -> list[str]:
+        """Return what has changed; ASE's cell filter moves atoms that stay by rounding errors, and would pay for each twice."""
+        changes: list[str] = super().check_state(atoms, tol=tol)
+        return changes
 
     def calculate(
         self,
@@ -173,13 +181,15 @@ class _IonicSteps(Calculator):
         return bool(np.linalg.norm(forces, axis=1).max() < max(-criterion, FORCE_NOISE))
 
 
-def _constraints(poscar: Poscar) -> list[FixAtoms | FixScaled]:
-    """Return selective dynamics as ASE's constraints."""
-    if poscar.mobile is None:
-        return []
-    fixed = ~poscar.mobile
+def _constraints(atoms: Atoms, job: Job) -> list[FixAtoms | FixScaled | FixSymmetry]:
+    """Return selective dynamics, or else the symmetry of the start, as ASE's constraints."""
+    mobile, settings = job.poscar.mobile, job.settings
+    if mobile is None:
+        with_symmetry = settings.isym > 0 and settings.relaxes
+        return [FixSymmetry(atoms, symprec=settings.symprec)] if with_symmetry else []
+    fixed = ~mobile
     partly = np.flatnonzero(fixed.any(axis=1) & ~fixed.all(axis=1))
-    constraints: list[FixAtoms | FixScaled] = [FixScaled(int(index), fixed[index]) for index in partly]
+    constraints: list[FixAtoms | FixScaled | FixSymmetry] = [FixScaled(int(index), fixed[index]) for index in partly]
     if fixed.all(axis=1).any():
         constraints.append(FixAtoms(mask=fixed.all(axis=1)))
     return constraints

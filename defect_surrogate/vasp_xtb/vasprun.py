@@ -165,6 +165,8 @@ def _parameters(job: Job, *, bands: int) -> list[str]:
         "NSW": settings.nsw,
         "IBRION": settings.ibrion,
         "ISIF": settings.isif,
+        "ISYM": settings.isym,
+        "SYMPREC": settings.symprec,
         "POTIM": settings.potim,
         "EDIFFG": settings.ediffg,
         "PSTRESS": 0.0,

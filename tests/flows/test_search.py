@@ -87,6 +87,18 @@ def test_starts_are_written_in_the_layout_of_shakenbreak(host_file, settings, re
     assert {path.parent.name for path in folder.glob("*/POSCAR")} == set(STARTS)
 
 
+def test_starts_are_made_once_and_their_units_found_again(host_file, settings, relaxer, tmp_path, monkeypatch):
+    def units():
+        found = search(
+            str(host_file), settings, relax_surrogate=relaxer(), relax_reference=relaxer(), cache=tmp_path / "sampling"
+        )
+        return [(unit.name, unit.key) for unit in found.units]
+
+    made = units()
+    monkeypatch.delattr("defect_surrogate.sampling_cache.sampling_set")
+    assert units() == made
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

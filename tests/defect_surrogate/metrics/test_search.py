@@ -8,8 +8,10 @@ from defect_surrogate.metrics import (
     DFTSaved,
     SearchTimes,
     dft_saved,
+    hit_rate,
     is_hit,
     is_new_ground_state,
+    mean_of_known,
     speed_up,
     speed_ups,
 )
@@ -70,3 +72,10 @@ def test_speed_ups_over_defects_by_hand():
     assert (summary.mean, summary.median, summary.ratio_of_totals, summary.defects) == (6.0, 4.0, 4.75, 3)
     assert speed_ups(searches[:2]).median == 7.0
     assert speed_ups([]) is None
+
+
+def test_hit_rate_and_means_leave_out_what_is_not_known():
+    assert hit_rate([True, None, False, True, True]) == pytest.approx(0.75)
+    assert hit_rate([None]) is None
+    assert mean_of_known([0.7, None, 0.8]) == pytest.approx(0.75)
+    assert mean_of_known([]) is None

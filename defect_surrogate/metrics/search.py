@@ -7,8 +7,9 @@ surrogate and only its distinct minima, and ``Unperturbed``, at the reference le
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 HIT_TOLERANCE = 0.05
 """Energy difference below which two ground states are the same, eV: the threshold from which ShakeNBreak reports an energy
@@ -182,3 +183,36 @@ def speed_ups(searches: Sequence[SearchTimes]) -> SpeedUps | None:
         / math.fsum(times.minima_reference + times.surrogate for times, _ in known),
         defects=len(known),
     )
+
+
+def hit_rate(hits: Iterable[bool | None]) -> float | None:
+    """Share of the defects whose ground state surrogate + reference found.
+
+    Parameters
+    ----------
+    hits
+        Verdict of ``is_hit`` for each defect; None where it is not known, which does not count.
+
+    Returns
+    -------
+    float or None
+        Between 0 and 1; None if no verdict is known.
+    """
+    return mean_of_known(None if hit is None else float(hit) for hit in hits)
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean over defects of a figure that some may lack, such as DFT saved.
+
+    Parameters
+    ----------
+    values
+        One for each defect; None where it is not known, which does not count.
+
+    Returns
+    -------
+    float or None
+        Arithmetic mean of the known ones, in their unit; None if there is none.
+    """
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

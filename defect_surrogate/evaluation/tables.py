@@ -1,0 +1,123 @@
+"""An evaluation as JSON, and as a table for people."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from defect_surrogate.errors import ReportError
+from defect_surrogate.evaluation.surrogate import Evaluation, Figures
+from defect_surrogate.metrics import Errors
+
+_EVALUATION = TypeAdapter(Evaluation)
+
+
+def evaluation_json(evaluation: Evaluation) -> str:
+    """Write an evaluation as strict JSON; what is not defined is null.
+
+    Parameters
+    ----------
+    evaluation
+        The evaluation.
+
+    Returns
+    -------
+    str
+        Text that ``read_evaluation`` reads back to the same value.
+    """
+    return json.dumps(asdict(evaluation), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an evaluation.
+
+    Parameters
+    ----------
+    path
+        File with the text of ``evaluation_json``.
+
+    Returns
+    -------
+    Evaluation
+        The evaluation.
+
+    Raises
+    ------
+    ReportError
+        If the file cannot be read, or is no evaluation.
+    """
+    try:
+        return _EVALUATION.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ReportError(f"{path}: cannot be read as an evaluation: {error}") from error
+
+
+def evaluation_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """One row for all defects, one for the bulk, and one for each defect and each host's bulk, as text.
+
+    Parameters
+    ----------
+    evaluation
+        The evaluation.
+
+    Returns
+    -------
+    list of dict
+        Column → text, all rows with the same columns. Errors are mean absolute ones, with the root mean square in brackets.
+    """
+    sets = [("all defects", evaluation.defects), ("all bulk", evaluation.bulk)]
+    sets += [(f"{group.host}/{group.defect}", group.figures) for group in evaluation.groups]
+    updated = evaluation.element_offsets is not None
+    return [_row(name, figures, updated=updated) for name, figures in sets if figures.frames]
+
+
+def evaluation_markdown(evaluation: Evaluation) -> str:
+    """Write an evaluation as Markdown: what was compared with what, and the table.
+
+    Parameters
+    ----------
+    evaluation
+        The evaluation.
+
+    Returns
+    -------
+    str
+        Ending with a newline.
+    """
+    lines = [
+        f"Force field: {evaluation.potential} ({evaluation.potential_level_of_theory}), "
+        f"weights {evaluation.potential_digest[:16]}  ",
+        f"Reference: {evaluation.level_of_theory}, frames {evaluation.dataset_digest[:16]}  ",
+        "Mean absolute errors, root mean square errors in brackets. Relative energies are those above the ground state of each "
+        f"defect; ρ is Spearman's coefficient, for several defects the mean of theirs ({evaluation.defects.unranked} without).",
+    ]
+    if evaluation.element_offsets is not None:
+        offsets = ", ".join(f"{element} {offset:+.3f}" for element, offset in evaluation.element_offsets.items())
+        lines[-1] += "  "
+        lines.append(f"Element references updated by a fit to the bulk frames, eV per atom: {offsets}.")
+    return "\n".join([*lines, "", *_markdown_table(evaluation_rows(evaluation))]) + "\n"
+
+
+def _markdown_table(rows: Sequence[dict[str, str]]) -> list[str]:
+    columns = list(rows[0]) if rows else []
+    lines = [columns, ["---"] * len(columns), *(list(row.values()) for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines] if columns else []
+
+
+def _row(name: str, figures: Figures, *, updated: bool) -> dict[str, str]:
+    row = {"frames of": name, "frames": str(figures.frames), "energy (meV/atom)": _shown(figures.energy)}
+    if updated:
+        row["references updated (meV/atom)"] = _shown(figures.energy_references_updated)
+    return row | {
+        "force (meV/Å)": _shown(figures.forces),
+        "stress (GPa)": _shown(figures.stress, digits=2),
+        "relative energy (meV/atom)": _shown(figures.relative_energy),
+        "below 5 eV (meV/atom)": _shown(figures.low_energy),
+        "ρ": "–" if figures.spearman is None else f"{figures.spearman:.2f}",
+    }
+
+
+def _shown(errors: Errors | None, *, digits: int = 1) -> str:
+    return "–" if errors is None else f"{errors.mae:.{digits}f} ({errors.rmse:.{digits}f})"

@@ -1,0 +1,169 @@
+"""Checkpoints of matgl (doi:10.1038/s41524-025-01742-y): found, checked and loaded without running what they bring.
+
+Weights are read with torch's restricted unpickler, and a checkpoint may name no class but matgl's. One that is older than the
+convention of the installed matgl is refused: it would load silently and compute wrong forces.
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import logging
+import pickle
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matgl
+from matgl.apps.pes import Potential as MatglPotential
+
+from defect_surrogate.errors import PotentialError
+from defect_surrogate.surrogates.card import ModelCard, read_card
+from defect_surrogate.surrogates.matgl_calculator import MatglWithStressOnDemand
+from defect_surrogate.surrogates.potentials import MATGL_PREFIX, Potential, weights_digest
+
+logger = logging.getLogger(__name__)
+
+MATGL_HUB = "materialyze"
+MATGL_FILES = ("model.pt", "state.pt", "model.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model as loaded.
+
+    Attributes
+    ----------
+    model
+        matgl's potential.
+    level_of_theory
+        In words, as saved with it; else architecture and name of the directory.
+    card
+        None for a checkpoint that was not made here.
+    """
+
+    model: MatglPotential
+    level_of_theory: str
+    card: ModelCard | None
+
+
+def load_checkpoint(name: str) -> Checkpoint:
+    """Load a checkpoint.
+
+    Parameters
+    ----------
+    name
+        ``matgl:NAME`` from the hub, ``matgl:PATH``, or the path of a checkpoint directory.
+
+    Returns
+    -------
+    Checkpoint
+        On the best device there is.
+
+    Raises
+    ------
+    PotentialError
+        If it is missing, damaged, not what its card says, no force field of matgl, holds code, or is of an older convention.
+    """
+    target = name.removeprefix(MATGL_PREFIX)
+    directory = Path(target) if Path(target).exists() else _download(target)
+    card = read_card(directory)
+    description = _checked_description(name, directory)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            model = matgl.load_model(directory)
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        cause = error.__cause__ or error
+        raise PotentialError(f"{name}: the checkpoint {directory} cannot be loaded: {cause}") from error
+    if not isinstance(model, MatglPotential):
+        raise PotentialError(f"{name}: {directory} holds a {type(model).__name__}, which gives no forces")
+    metadata = description.get("metadata") or {}
+    level_of_theory = str(metadata.get("level_of_theory") or f"{type(model.model).__name__} {directory.name}")
+    return Checkpoint(model, level_of_theory, card)
+
+
+def wrapped(model: MatglPotential, *, name: str, level_of_theory: str, card: ModelCard | None) -> Potential:
+    """Make a force field of a model.
+
+    Parameters
+    ----------
+    model
+        matgl's potential; its gradients with respect to the weights are switched off.
+    name
+        Name or path for messages.
+    level_of_theory
+        In words.
+    card
+        What it was made for, if it has one.
+
+    Returns
+    -------
+    Potential
+        Of the elements it was trained on, or without a card of all that the network has a place for.
+    """
+    model.requires_grad_(False)
+    model.eval()
+    return Potential(
+        name=name,
+        digest=weights_digest(model),
+        level_of_theory=level_of_theory,
+        elements=frozenset(model.model.element_types if card is None else card.elements),
+        versions=(("matgl", version("matgl")), ("torch", version("torch"))),
+        made_for=None if card is None else card.level_of_theory,
+        calculator=MatglWithStressOnDemand(model, stress_unit="eV/A3"),
+    )
+
+
+def _checked_description(name: str, directory: Path) -> dict[str, Any]:
+    absent = [file for file in MATGL_FILES if not (directory / file).is_file()]
+    if absent:
+        raise PotentialError(f"{name}: {directory} is no matgl checkpoint: {', '.join(absent)} missing")
+    try:
+        description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PotentialError(f"{name}: {directory / 'model.json'} cannot be read: {error}") from error
+    _check_convention(name, description)
+    return description
+
+
+def _check_convention(name: str, description: Any) -> None:
+    """Walk the classes a checkpoint is made of; refuse strangers and those older than the installed ones."""
+    if isinstance(description, list):
+        for item in description:
+            _check_convention(name, item)
+    if not isinstance(description, dict):
+        return
+    if "@class" in description:
+        module, class_name = str(description.get("@module")), str(description["@class"])
+        if not module.startswith("matgl."):
+            raise PotentialError(f"{name}: the checkpoint names the class {module}.{class_name}, which is not of matgl")
+        public = ".".join(part for part in module.split(".") if not part.startswith("_"))
+        public = "matgl.apps.pes" if public == "matgl.apps" else public
+        try:
+            installed = getattr(getattr(importlib.import_module(public), class_name), "__version__", 0)
+        except (ImportError, AttributeError) as error:
+            raise PotentialError(f"{name}: the installed matgl has no {module}.{class_name}") from error
+        if description.get("@model_version", 0) < installed:
+            raise PotentialError(
+                f"{name}: the checkpoint's {class_name} is of convention {description.get('@model_version', 0)}, the installed "
+                f"matgl {version('matgl')} computes convention {installed}: its forces would be wrong; get a newer checkpoint"
+            )
+    for value in description.values():
+        _check_convention(name, value)
+
+
+def _download(model: str) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+
+    repository = model if "/" in model else f"{MATGL_HUB}/{model}"
+    logger.info("downloading %s from the Hugging Face hub, unless it is in the cache", repository)
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(MATGL_FILES)))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise PotentialError(
+            f"matgl:{model}: not a local directory, and not fetched from the hub as {repository}: {type(error).__name__}"
+        ) from error

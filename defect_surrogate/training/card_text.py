@@ -1,0 +1,62 @@
+"""The card of a model as a page for people."""
+
+from defect_surrogate.surrogates.card import HeldOutErrors, ModelCard
+
+COLUMNS = ("energy_mae", "relative_energy_mae", "low_energy_mae", "force_mae", "stress_mae", "spearman")
+HEADINGS = ("E", "E relative", "E relative < 5 eV", "F", "S", "Spearman")
+UNITS = ("meV/atom", "meV/atom", "meV/atom", "meV/Å", "GPa", "")
+
+
+def card_text(card: ModelCard) -> str:
+    """Describe a model.
+
+    Parameters
+    ----------
+    card
+        Its card.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    split = card.split
+    lines = [
+        f"# {card.architecture} for {card.level_of_theory}",
+        "",
+        f"Model `{card.digest[:16]}`, {card.parameters} weights, made {card.created} by",
+        "",
+        f"    {card.command}",
+        "",
+        f"- Elements: {', '.join(card.elements)}. Made for {card.level_of_theory}; its energies mean nothing beside others.",
+        f"- Started from {'random weights' if card.base is None else f'model `{card.base[:16]}`'}; {card.epochs} epochs, "
+        f"weights of epoch {card.best_epoch}.",
+        f"- Reference energies: {card.reference_energies_from}.",
+        f"- Trained on {split.training_frames} frames of {', '.join(split.training)}; validated on "
+        f"{split.validation_frames} frames, also of compositions unseen: {', '.join(split.validation_unseen) or 'none'}.",
+        f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
+        "",
+        f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}:",
+        "",
+        held_out_table(card),
+        "",
+    ]
+    if card.forced:
+        lines += ["Published by force, although worse than a model above.", ""]
+    if card.ensemble:
+        lines += [f"Ensemble: {len(card.ensemble)} further members in `ensemble/`, which differ in their seeds.", ""]
+    lines += ["Settings:", "", "```yaml", card.settings.rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def held_out_table(card: ModelCard) -> str:
+    """Return the errors on held-out frames, the model first, as a Markdown table."""
+    headings = [f"{heading} ({unit})" if unit else heading for heading, unit in zip(HEADINGS, UNITS, strict=True)]
+    lines = ["| model | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
+    return "\n".join([*lines, *(_row(one) for one in card.held_out)])
+
+
+def _row(errors: HeldOutErrors) -> str:
+    values = [getattr(errors, column) for column in COLUMNS]
+    shown = ["–" if value is None else f"{value:.3g}" for value in values]
+    return f"| {errors.name} | " + " | ".join(shown) + " |"

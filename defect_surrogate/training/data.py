@@ -1,0 +1,141 @@
+"""From datasets to what a training learns from: read, cleaned, split by composition, sampled."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from defect_surrogate.dataset.cleaning import drop_high_energies
+from defect_surrogate.dataset.direct import direct_sample
+from defect_surrogate.dataset.frames import Dataset, LabelledFrame
+from defect_surrogate.dataset.sampling import evenly_spaced
+from defect_surrogate.dataset.splits import Split, split_by_composition
+from defect_surrogate.dataset.store import read_dataset
+from defect_surrogate.dataset.structural_features import structural_features
+from defect_surrogate.errors import DatasetError
+from defect_surrogate.training.settings import FrameSettings, SplitSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a training needs.
+
+    Attributes
+    ----------
+    level_of_theory
+        Of all frames.
+    digests
+        Of the datasets they come from.
+    train
+        Frames to fit.
+    validation
+        Frames that say when to stop: of unseen compositions, and of seen ones.
+    unseen
+        Compositions for validation that are not in training.
+    test
+        Frames of compositions that training and validation do not have.
+    """
+
+    level_of_theory: str
+    digests: tuple[str, ...]
+    train: Dataset
+    validation: Dataset
+    unseen: tuple[str, ...]
+    test: Dataset
+
+
+def training_data(folders: Sequence[str], *, split: SplitSettings, frames: FrameSettings) -> TrainingData:
+    """Read datasets and divide their frames.
+
+    Parameters
+    ----------
+    folders
+        Of datasets.
+    split
+        Which compositions are held out.
+    frames
+        Which frames of the others are taken.
+
+    Returns
+    -------
+    TrainingData
+        Validation and test frames are sampled evenly, whatever the method of the training frames.
+
+    Raises
+    ------
+    DatasetError
+        If a dataset cannot be read, they differ in level of theory, or they cannot be split.
+    """
+    datasets = [read_dataset(Path(folder)) for folder in folders]
+    cleaned = drop_high_energies(merged(datasets, folders), window=frames.energy_window)
+    for dropped in cleaned.dropped:
+        logger.info("dropped: %s", dropped)
+    even = evenly_spaced(cleaned.dataset, per_relaxation=frames.per_relaxation, bulk_per_host=frames.bulk_per_host)
+    parts = split_by_composition(
+        even,
+        seed=split.seed,
+        test=split.test,
+        validation=split.validation,
+        families=split.families,
+        test_share=split.test_fraction,
+        validation_share=split.validation_fraction,
+        seen_share=split.seen_fraction,
+    )
+    train = parts.train if frames.method == "evenly spaced" else _by_direct(cleaned.dataset, parts, total=frames.total)
+    return TrainingData(
+        level_of_theory=even.level_of_theory,
+        digests=tuple(dataset.digest for dataset in datasets),
+        train=train,
+        validation=parts.validation,
+        unseen=parts.validation_unseen.compositions,
+        test=parts.test,
+    )
+
+
+def merged(datasets: Sequence[Dataset], names: Sequence[str]) -> Dataset:
+    """Put datasets at one level of theory together.
+
+    Parameters
+    ----------
+    datasets
+        One or more.
+    names
+        Where each comes from, for messages.
+
+    Returns
+    -------
+    Dataset
+        All frames, each once.
+
+    Raises
+    ------
+    DatasetError
+        If two differ in level of theory, or have a frame of the same name that is not the same.
+    """
+    for dataset, name in zip(datasets[1:], names[1:], strict=True):
+        if dataset.level_of_theory != datasets[0].level_of_theory:
+            raise DatasetError(
+                f"{names[0]} is at {datasets[0].level_of_theory} and {name} at {dataset.level_of_theory}: "
+                "two levels of theory never meet in one training"
+            )
+    frames: dict[str, LabelledFrame] = {}
+    for dataset, name in zip(datasets, names, strict=True):
+        for frame in dataset.frames:
+            known = frames.setdefault(frame.name, frame)
+            if known is not frame and abs(known.energy - frame.energy) > 1e-6:
+                raise DatasetError(f"{name}: has another {frame.name} than the datasets before it")
+    return replace(datasets[0], frames=tuple(frames[name] for name in sorted(frames)))
+
+
+def _by_direct(dataset: Dataset, parts: Split, *, total: int | None) -> Dataset:
+    """Replace the defect frames of training by frames of the same compositions that DIRECT chooses."""
+    compositions, seen = set(parts.train.compositions), {frame.name for frame in parts.validation_seen.frames}
+    candidates = dataset.select(
+        lambda frame: not frame.is_bulk and frame.composition in compositions and frame.name not in seen
+    )
+    bulk = tuple(frame for frame in parts.train.frames if frame.is_bulk)
+    count = len(parts.train) - len(bulk) if total is None else total
+    chosen = direct_sample(candidates, structural_features(candidates.frames), clusters=count, per_cluster=1)
+    return replace(parts.train, frames=chosen.frames + bulk)

@@ -1,0 +1,107 @@
+"""The loss: mean squared errors of energies per atom, force components and stress components, weighted 1, 1 and 0.1.
+
+As in M3GNet (doi:10.1038/s43588-022-00349-3) and in Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matgl.apps.pes import Potential
+from numpy.typing import NDArray
+
+from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
+from defect_surrogate.training.settings import OptimisationSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Sums over a batch, from which means over many batches can be taken.
+
+    Attributes
+    ----------
+    squared, absolute
+        Sums of squared and absolute errors of energies (eV per atom), force components (eV/Å) and stress components (GPa),
+        shape (3,).
+    counts
+        Number of terms in each sum, shape (3,).
+    """
+
+    squared: torch.Tensor
+    absolute: torch.Tensor
+    counts: torch.Tensor
+
+
+def batch_errors(potential: Potential, batch: FrameBatch) -> Errors:
+    """Predict a batch and sum its errors.
+
+    Parameters
+    ----------
+    potential
+        In training mode for gradients with respect to its weights.
+    batch
+        Frames with labels; energies less the reference energies.
+
+    Returns
+    -------
+    Errors
+        Differentiable in training mode. A missing stress label counts for nothing.
+    """
+    energies, forces, stresses = _interactions(potential, batch)
+    differences = (
+        (energies.reshape(-1) - batch.energies) / batch.atoms,
+        forces - batch.forces,
+        (stresses - batch.stresses)[torch.isfinite(batch.stresses)],
+    )
+    return Errors(
+        squared=torch.stack([difference.square().sum() for difference in differences]),
+        absolute=torch.stack([difference.detach().abs().sum() for difference in differences]),
+        counts=torch.tensor([difference.numel() for difference in differences], device=forces.device),
+    )
+
+
+def interaction_energies(
+    potential: Potential, graphs: Sequence[FrameGraph], *, threebody_cutoff: float | None
+) -> NDArray[np.float64]:
+    """Return what a network says of frames without reference energies.
+
+    Parameters
+    ----------
+    potential
+        The model.
+    graphs
+        k frames.
+    threebody_cutoff
+        See ``batch_of``.
+
+    Returns
+    -------
+    ndarray
+        Shape (k,), eV.
+    """
+    potential.eval()
+    device = potential.data_mean.device
+    batches = (batch_of([graph], threebody_cutoff=threebody_cutoff, device=device) for graph in graphs)
+    return np.array([float(_interactions(potential, batch)[0].detach()) for batch in batches])
+
+
+def weighted_loss(squared: torch.Tensor, counts: torch.Tensor, settings: OptimisationSettings) -> torch.Tensor:
+    """Return the loss from sums of squared errors and their counts, both of shape (3,); dimensionless by convention."""
+    weights = torch.tensor(
+        [settings.energy_weight, settings.force_weight, settings.stress_weight],
+        dtype=squared.dtype,
+        device=squared.device,
+    )
+    return (weights * squared / counts.clamp(min=1)).sum()
+
+
+def _interactions(potential: Potential, batch: FrameBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Energies, forces and stresses without reference energies, which labels carry in double precision and a network cannot."""
+    references, potential.element_refs = potential.element_refs, None
+    try:
+        energies, forces, stresses, *_ = potential(batch.graph, batch.lattices, l_g=batch.triples)
+    finally:
+        potential.element_refs = references
+        potential.model.feature_dict = {}  # would keep every activation alive
+    return energies, forces, stresses

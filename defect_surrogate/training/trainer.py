@@ -1,0 +1,362 @@
+"""The training loop: seeded, validated each epoch, stopped early, and resumable in the middle of an epoch.
+
+The order of the frames in an epoch follows from the seed and the number of the epoch alone, and the networks draw no random
+numbers, so that a training continued from its saved state takes the very steps of one that was never interrupted.
+"""
+
+import copy
+import dataclasses
+import logging
+import os
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matgl.apps.pes import Potential
+
+from defect_surrogate.errors import ArchiveError, DatasetError, TrainingError
+from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
+from defect_surrogate.training.loss import batch_errors, weighted_loss
+from defect_surrogate.training.models import threebody_cutoff
+from defect_surrogate.training.settings import OptimisationSettings
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "training.pt"
+
+SAVE_SECONDS = 60.0
+"""Least time between two saved states within an epoch, so that a kill costs a minute; a state is some megabytes."""
+
+
+@dataclass(frozen=True)
+class FrameErrors:
+    """Mean errors over frames.
+
+    Attributes
+    ----------
+    loss
+        Weighted as the training minimises it, dimensionless by convention.
+    energy
+        Mean absolute error of energies, eV per atom.
+    force
+        Of force components, eV/Å.
+    stress
+        Of stress components, GPa; NaN without stress labels.
+    """
+
+    loss: float
+    energy: float
+    force: float
+    stress: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training frames.
+
+    Attributes
+    ----------
+    number
+        Counted from 1.
+    learning_rate
+        Of this epoch.
+    training
+        Mean over its steps, each with the weights it had.
+    validation
+        After it, with the averaged weights.
+    seconds
+        Wall time, s, over all attempts.
+    """
+
+    number: int
+    learning_rate: float
+    training: FrameErrors
+    validation: FrameErrors
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training.
+
+    Attributes
+    ----------
+    epochs
+        In order.
+    best
+        The epoch whose weights the model has: the one with the lowest validation loss.
+    stopped_early
+        Whether ``patience`` ended it before the last epoch.
+    """
+
+    epochs: tuple[Epoch, ...]
+    best: Epoch
+    stopped_early: bool
+
+
+@dataclass
+class _State:
+    """What changes while training, and is saved."""
+
+    epoch: int = 1
+    step: int = 0
+    seconds: float = 0.0
+    squared: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    absolute: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    counts: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    epochs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def train(
+    potential: Potential,
+    training: Sequence[FrameGraph],
+    validation: Sequence[FrameGraph],
+    *,
+    settings: OptimisationSettings,
+    folder: Path,
+    identity: str,
+    on_step: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Training:
+    """Train a model, or go on where an earlier call with the same inputs was killed.
+
+    Parameters
+    ----------
+    potential
+        The model; its parameters that require a gradient are changed in place, and end as those of the best epoch.
+    training, validation
+        Frames, at least one of each.
+    settings
+        Loss, optimiser and stopping.
+    folder
+        Where the state is kept; made when missing.
+    identity
+        Digest of all inputs: the state of a training with another identity is not continued.
+    on_step
+        Called with the steps done in this epoch and all its steps.
+    on_epoch
+        Called at the end of each epoch.
+
+    Returns
+    -------
+    Training
+        Errors of all epochs, those of earlier calls among them.
+
+    Raises
+    ------
+    DatasetError
+        If there is no frame to train on or to validate with.
+    TrainingError
+        If the loss is no longer a number, or the state in the folder is damaged or of other inputs.
+    ArchiveError
+        If the state cannot be saved, for example because the disk is full. The last saved one stays whole.
+    """
+    if not training or not validation:
+        raise DatasetError(f"{len(training)} frames to train on and {len(validation)} to validate with: each needs one")
+    loop = _Loop(potential, training, validation, settings=settings, folder=folder, identity=identity, on_step=on_step)
+    return loop.run(on_epoch)
+
+
+def mean_errors(potential: Potential, graphs: Sequence[FrameGraph], *, settings: OptimisationSettings) -> FrameErrors:
+    """Return the errors of a model on frames.
+
+    Parameters
+    ----------
+    potential
+        The model.
+    graphs
+        Frames.
+    settings
+        Weights of the loss, and the size of a batch.
+
+    Returns
+    -------
+    FrameErrors
+        Means over all frames.
+    """
+    state = _State()
+    potential.eval()
+    device = potential.data_mean.device
+    for start in range(0, len(graphs), settings.batch_size):
+        batch = batch_of(
+            graphs[start : start + settings.batch_size], threebody_cutoff=threebody_cutoff(potential), device=device
+        )
+        _add(state, batch_errors(potential, batch))
+    return _means(state, settings)
+
+
+class _Loop:
+    """One call of ``train``."""
+
+    def __init__(
+        self,
+        potential: Potential,
+        training: Sequence[FrameGraph],
+        validation: Sequence[FrameGraph],
+        *,
+        settings: OptimisationSettings,
+        folder: Path,
+        identity: str,
+        on_step: Callable[[int, int], None] | None,
+    ) -> None:
+        self._potential = potential
+        self._training = training
+        self._validation = validation
+        self._settings = settings
+        self._folder = folder
+        self._identity = identity
+        self._on_step = on_step
+        self._cutoff = threebody_cutoff(potential)
+        self._device = potential.data_mean.device
+        self._parameters = [parameter for parameter in potential.parameters() if parameter.requires_grad]
+        self._optimiser = torch.optim.Adam(self._parameters, lr=settings.learning_rate)
+        self._average = [parameter.detach().clone() for parameter in self._parameters]
+        self._best = [parameter.detach().clone() for parameter in self._parameters]
+        self._state = _State()
+
+    def run(self, on_epoch: Callable[[Epoch], None] | None) -> Training:
+        """Train to the end."""
+        self._restore()
+        while not self._is_finished():
+            epoch = self._run_epoch()
+            if on_epoch is not None:
+                on_epoch(epoch)
+        epochs = tuple(_epoch(content) for content in self._state.epochs)
+        self._load(self._best)
+        return Training(epochs, min(epochs, key=_loss), stopped_early=len(epochs) < self._settings.epochs)
+
+    def _is_finished(self) -> bool:
+        epochs = [_epoch(content) for content in self._state.epochs]
+        if not epochs:
+            return False
+        since_best = len(epochs) - min(epochs, key=_loss).number
+        return len(epochs) >= self._settings.epochs or since_best >= self._settings.patience
+
+    def _run_epoch(self) -> Epoch:
+        state, settings = self._state, self._settings
+        order = np.random.default_rng([settings.seed, state.epoch]).permutation(len(self._training))
+        starts = range(0, len(order), settings.batch_size)
+        learning_rate = settings.learning_rate * settings.learning_rate_decay ** (state.epoch - 1)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        began = saved = time.monotonic()
+        before = state.seconds
+        self._potential.train()
+        for step in range(state.step, len(starts)):
+            chosen = order[starts[step] : starts[step] + settings.batch_size]
+            self._step(
+                batch_of([self._training[i] for i in chosen], threebody_cutoff=self._cutoff, device=self._device)
+            )
+            state.step = step + 1
+            state.seconds = before + time.monotonic() - began
+            if self._on_step is not None:
+                self._on_step(state.step, len(starts))
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._save()
+                saved = time.monotonic()
+        epoch = self._validated(learning_rate, before + time.monotonic() - began)
+        state.epochs.append(dataclasses.asdict(epoch))
+        state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
+        state.squared, state.absolute, state.counts = (torch.zeros(3, dtype=torch.float64) for _ in range(3))
+        if min((_epoch(content) for content in state.epochs), key=_loss).number == epoch.number:
+            self._best = [value.clone() for value in self._average]
+        self._save()
+        return epoch
+
+    def _step(self, batch: FrameBatch) -> None:
+        errors = batch_errors(self._potential, batch)
+        loss = weighted_loss(errors.squared, errors.counts, self._settings)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"epoch {self._state.epoch}, step {self._state.step + 1}: the loss is {float(loss)}; lower learning_rate"
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.largest_gradient)
+        self._optimiser.step()
+        done = self._state.step + 1 + (self._state.epoch - 1) * -(-len(self._training) // self._settings.batch_size)
+        decay = min(self._settings.averaging, (1 + done) / (10 + done))  # the first steps are soon forgotten
+        with torch.no_grad():
+            torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
+        _add(self._state, errors)
+
+    def _validated(self, learning_rate: float, seconds: float) -> Epoch:
+        current = [parameter.detach().clone() for parameter in self._parameters]
+        self._load(self._average)
+        errors = mean_errors(self._potential, self._validation, settings=self._settings)
+        self._load(current)
+        return Epoch(self._state.epoch, learning_rate, _means(self._state, self._settings), errors, seconds)
+
+    def _load(self, values: Sequence[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self._parameters, values, strict=True):
+                parameter.copy_(value)
+
+    def _save(self) -> None:
+        content = {
+            "identity": self._identity,
+            "state": dataclasses.asdict(self._state),
+            "parameters": [parameter.detach() for parameter in self._parameters],
+            "average": self._average,
+            "best": self._best,
+            "optimiser": self._optimiser.state_dict(),
+        }
+        partial = self._folder / f".{STATE_FILE}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as stream:
+                torch.save(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(self._folder / STATE_FILE)
+        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+            partial.unlink(missing_ok=True)
+            raise ArchiveError(
+                f"{self._folder / STATE_FILE}: the state of the training is not saved: {error}"
+            ) from error
+
+    def _restore(self) -> None:
+        path = self._folder / STATE_FILE
+        if not path.exists():
+            return
+        try:
+            content = torch.load(path, map_location=self._device, weights_only=True)
+            if content["identity"] != self._identity:
+                raise TrainingError(
+                    f"{path}: the state of a training with other data or settings; choose another folder"
+                )
+            self._load(content["parameters"])
+            self._average, self._best = content["average"], content["best"]
+            self._optimiser.load_state_dict(copy.deepcopy(content["optimiser"]))
+            self._state = _State(**content["state"])
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise TrainingError(f"{path}: cannot be continued, and can be deleted to start anew: {error}") from error
+        for name in ("squared", "absolute", "counts"):
+            setattr(self._state, name, getattr(self._state, name).cpu())
+        logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
+
+
+def _add(state: _State, errors: Any) -> None:
+    state.squared += errors.squared.detach().cpu().double()
+    state.absolute += errors.absolute.cpu().double()
+    state.counts += errors.counts.cpu().double()
+
+
+def _means(state: _State, settings: OptimisationSettings) -> FrameErrors:
+    loss = float(weighted_loss(state.squared, state.counts, settings))
+    energy, force, stress = (state.absolute / state.counts).tolist()
+    return FrameErrors(loss, energy, force, stress)
+
+
+def _epoch(content: dict[str, Any]) -> Epoch:
+    errors = {part: FrameErrors(**content[part]) for part in ("training", "validation")}
+    return Epoch(**(content | errors))
+
+
+def _loss(epoch: Epoch) -> float:
+    return epoch.validation.loss

@@ -1,0 +1,85 @@
+"""The reference searches of a list of hosts as a Prefect flow: the data a surrogate is trained on and measured against."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.errors import InputError
+from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.settings import BuildSettings
+from flows.progress import show_own_lines
+from flows.reference_search import ReferenceSearch, reference_search
+from flows.run_folder import locked
+from flows.search import Work
+from flows.search_host import Batch, Out, relax_with_reference
+from flows.training_driver import host_name
+from flows.workers import local_workers
+
+logger = logging.getLogger(__name__)
+
+Sources = Annotated[list[str], Field(min_length=1)]
+
+
+@flow(name="build-dataset", persist_result=False)
+def build_dataset(
+    sources: Sources,
+    out: Out,
+    settings: BuildSettings = BuildSettings(),  # noqa: B008
+) -> dict[str, int]:
+    """Relax every sampling structure of the vacancies of several hosts at the reference level, and evaluate bulk cells.
+
+    What the archive of the folder holds is not computed again. A host that cannot be used does not end the others.
+
+    Parameters
+    ----------
+    sources
+        Files of the hosts; each is named after its file.
+    out
+        Folder of the archive.
+    settings
+        What is computed of each host.
+
+    Returns
+    -------
+    dict of str to int
+        Units without a result, by host; -1 for a host that cannot be used.
+    """
+    show_own_lines()
+    missing: dict[str, int] = {}
+    with locked(Path(out)):
+        archive = Archive(Path(out) / "archive")
+        archive.clear_dead_attempts()
+
+        def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
+            count = min(settings.workers.reference, max(1, len(works)))
+            workers = local_workers(count, deaths_allowed=settings.workers.retries)
+            by_reference = relax_with_reference.with_options(task_runner=workers)
+            return by_reference(Batch(works=tuple(works)), archive.root, settings.workers)
+
+        for done, source in enumerate(sources, start=1):
+            name = host_name(source)
+            logger.info("%s: host %d of %d", name, done, len(sources))
+            try:
+                found = reference_search(
+                    source, named(settings, name), relax_reference=relax_reference, cache=Path(out) / "sampling"
+                )
+                missing[name] = count_missing(found)
+            except InputError as error:
+                logger.error("%s: %s", name, error)
+                missing[name] = -1
+    return missing
+
+
+def named(settings: BuildSettings, name: str) -> BuildSettings:
+    """Return the settings with the name of one host."""
+    return settings.model_copy(update={"host": settings.host.model_copy(update={"name": name})})
+
+
+def count_missing(found: ReferenceSearch) -> int:
+    """Count the units without a result."""
+    return sum(unit.name not in found.relaxations for unit in found.units)

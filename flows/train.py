@@ -1,0 +1,176 @@
+"""A surrogate trained as a Prefect flow: frames, network, training, gate, checkpoint."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from defect_surrogate.errors import InputError
+from defect_surrogate.surrogates import Potential, load_potential
+from defect_surrogate.surrogates.card import CardSplit, HeldOutErrors, ModelCard
+from defect_surrogate.surrogates.matgl_checkpoints import wrapped
+from defect_surrogate.surrogates.potentials import weights_digest
+from defect_surrogate.training.card_text import card_text
+from defect_surrogate.training.checkpoint import TrainedModel, publish
+from defect_surrogate.training.curves import training_curves
+from defect_surrogate.training.data import TrainingData, training_data
+from defect_surrogate.training.finetune import FineTuned, finetune
+from defect_surrogate.training.gate import check, held_out_errors
+from defect_surrogate.training.models import reference_energies
+from defect_surrogate.training.settings import TrainSettings
+from defect_surrogate.training.trainer import Epoch
+from flows.progress import progress, show_own_lines
+from flows.run_folder import locked
+from flows.training_driver import state_folder
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("defect-surrogate", "matgl", "torch", "numpy")
+
+
+@flow(name="train-surrogate", persist_result=False)
+def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> ModelCard:
+    """Train a force field on reference frames, and publish it if it is better than what there was.
+
+    Parameters
+    ----------
+    settings
+        Of the training; the defaults are the paper's.
+    out
+        Folder of the checkpoint; the state of an unfinished training is kept beside it.
+    force
+        Publish a model that is worse than the one it started from or than the baseline.
+
+    Returns
+    -------
+    ModelCard
+        Of the published model.
+    """
+    show_own_lines()
+    target = Path(out).absolute()
+    if (target / "model.json").exists() and not (target / "card.json").exists():
+        raise InputError(f"{out}: holds a checkpoint without a card, which is not overwritten")
+    state = state_folder(target)
+    with locked(state):
+        data = training_data(settings.data, split=settings.split, frames=settings.frames)
+        logger.info(
+            "%d frames of %d compositions to train on, %d to validate with, %d held out",
+            *(len(data.train), len(data.train.compositions), len(data.validation), len(data.test)),
+        )
+        members = [train_member(data, settings, number, state) for number in range(1, settings.ensemble + 1)]
+        held_out = measured(data, settings, members, name=target.name)
+        forced = check(held_out[0] if held_out else None, held_out[1:], force=force)
+        figures = {"curves.svg": training_curves([member.training.epochs for member in members])}
+        cards = [card_of(member, data, settings, held_out=held_out, forced=forced) for member in members]
+        others = [card.digest for card in cards[1:]]
+        cards[0] = cards[0].model_copy(update={"ensemble": others})
+        models = [
+            TrainedModel(member.potential, card, figures if number == 0 else {})
+            for number, (member, card) in enumerate(zip(members, cards, strict=True))
+        ]
+        card = publish(models, target)
+    create_markdown_artifact(card_text(card), key="model-card", description=target.name)
+    return card
+
+
+def train_member(data: TrainingData, settings: TrainSettings, number: int, state: Path) -> FineTuned:
+    """Train one member of the ensemble, with a bar, a line and a row of an artifact for each epoch."""
+    title = f"member {number} of {settings.ensemble}" if settings.ensemble > 1 else "training"
+    steps = -(-len(data.train) // settings.optimisation.batch_size)
+    rows: list[dict[str, str]] = []
+    with progress(title, steps * settings.optimisation.epochs) as advance:
+
+        def on_epoch(epoch: Epoch) -> None:
+            logger.info("%s: %s", title, epoch_line(epoch, settings.optimisation.epochs))
+            rows.append(epoch_row(epoch))
+            create_table_artifact(rows, key="training-errors", description=title)
+
+        return finetune(
+            data,
+            settings,
+            member=number,
+            folder=state / str(number),
+            on_step=lambda _done, _total: advance(),
+            on_epoch=on_epoch,
+        )
+
+
+def measured(
+    data: TrainingData, settings: TrainSettings, members: Sequence[FineTuned], *, name: str
+) -> list[HeldOutErrors]:
+    """Measure the first member, what it started from and the baseline on the held-out frames; nothing without any."""
+    if not data.test.frames:
+        return []
+    potentials: list[Potential] = [
+        wrapped(members[0].potential, name=name, level_of_theory=data.level_of_theory, card=None)
+    ]
+    if settings.base is not None:
+        potentials.append(load_potential(settings.base))
+    if settings.baseline is not None:
+        potentials.append(load_potential(settings.baseline))
+    return [held_out_errors(potential, data.test) for potential in potentials]
+
+
+def card_of(
+    member: FineTuned, data: TrainingData, settings: TrainSettings, *, held_out: list[HeldOutErrors], forced: bool
+) -> ModelCard:
+    """Write down what a member is."""
+    network = member.potential.model
+    energies = reference_energies(member.potential)
+    return ModelCard(
+        digest=weights_digest(member.potential),
+        architecture=type(network).__name__,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        elements=list(data.train.elements),
+        level_of_theory=data.level_of_theory,
+        base=member.base_digest,
+        data=list(data.digests),
+        split=CardSplit(
+            training=list(data.train.compositions),
+            validation_unseen=list(data.unseen),
+            test=list(data.test.compositions),
+            training_frames=len(data.train),
+            validation_frames=len(data.validation),
+            test_frames=len(data.test),
+        ),
+        reference_energies=dict(zip(network.element_types, energies.tolist(), strict=True)),
+        reference_energies_from=member.references_from,
+        settings=yaml.safe_dump(json.loads(settings.model_dump_json()), sort_keys=False),
+        epochs=len(member.training.epochs),
+        best_epoch=member.training.best.number,
+        held_out=held_out,
+        forced=forced,
+        ensemble=[],
+        versions={name: version(name) for name in LIBRARIES},
+        command=" ".join(["defect-surrogate", *sys.argv[1:]]),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def epoch_line(epoch: Epoch, epochs: int) -> str:
+    """Say how an epoch went, e.g. ``epoch 3 of 30: validation 12.1 meV/atom, 52 meV/Å, 0.11 GPa; 61 s``."""
+    errors = epoch.validation
+    return (
+        f"epoch {epoch.number} of {epochs}: validation {errors.energy * 1e3:.1f} meV/atom, {errors.force * 1e3:.0f} meV/Å, "
+        f"{errors.stress:.2f} GPa, loss {errors.loss:.5f} ({epoch.training.loss:.5f} in training); {epoch.seconds:.0f} s"
+    )
+
+
+def epoch_row(epoch: Epoch) -> dict[str, str]:
+    """Return the row of an epoch in the table of the dashboard."""
+    return {
+        "epoch": str(epoch.number),
+        "learning rate": f"{epoch.learning_rate:.2e}",
+        **{
+            f"{part} {name}": f"{factor * getattr(getattr(epoch, part), field):.4g}"
+            for part in ("training", "validation")
+            for field, name, factor in (("energy", "meV/atom", 1e3), ("force", "meV/Å", 1e3), ("stress", "GPa", 1.0))
+        },
+    }

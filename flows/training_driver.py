@@ -1,0 +1,139 @@
+"""What the command line does to make and to measure surrogates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from defect_surrogate.errors import InputError
+from defect_surrogate.evaluation import Evaluation
+from defect_surrogate.level_comparison import LevelComparison
+from defect_surrogate.settings import BuildSettings
+from defect_surrogate.surrogates.card import ModelCard
+from defect_surrogate.training.settings import TrainSettings
+from flows.driver import served
+
+
+def run_build(sources: Sequence[str], out: Path, settings: BuildSettings) -> dict[str, int]:
+    """Compute the reference data of several hosts, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    sources
+        Files of the hosts, or Materials Project ids.
+    out
+        Folder of the archive.
+    settings
+        What is computed of each host.
+
+    Returns
+    -------
+    dict of str to int
+        Units without a result, by host; -1 for a host that cannot be used.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If the folder or a server cannot be used, or two files would give two hosts one name.
+    """
+    names = [host_name(source) for source in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{', '.join(twice)}: two files of one name; hosts are named after their files")
+    with served(out) as server:
+        from flows.build_dataset import build_dataset  # noqa: PLC0415
+
+        with server.ready():
+            return build_dataset(list(sources), str(out), settings)
+
+
+def run_train(settings: TrainSettings, out: Path, *, force: bool) -> ModelCard:
+    """Train a surrogate, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    settings
+        Of the training.
+    out
+        Folder of the checkpoint.
+    force
+        Publish a model that is worse than what there was.
+
+    Returns
+    -------
+    ModelCard
+        Of the published model.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If it cannot be trained, or is not published.
+    """
+    with served(state_folder(out)) as server:
+        from flows.train import train_surrogate  # noqa: PLC0415
+
+        with server.ready():
+            return train_surrogate(settings, str(out), force)
+
+
+def run_evaluate(model: str, data: str, out: Path) -> Evaluation:
+    """Measure the errors of a force field on a dataset, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    model
+        Name of a force field, or path of a checkpoint.
+    data
+        Folder of the dataset.
+    out
+        Folder for the results.
+
+    Returns
+    -------
+    Evaluation
+        Also written into the folder.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If model or dataset cannot be used.
+    """
+    with served(out) as server:
+        from flows.evaluate import evaluate_surrogate  # noqa: PLC0415
+
+        with server.ready():
+            return evaluate_surrogate(model, data, str(out))
+
+
+def run_compare(first: Path, second: Path, out: Path) -> LevelComparison:
+    """Compare the ground states of two searches, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    first, second
+        Folders of finished searches of one host at two reference levels.
+    out
+        Folder for the single points and the table.
+
+    Returns
+    -------
+    LevelComparison
+        Also written into the folder.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If the searches cannot be compared.
+    """
+    with served(out) as server:
+        from flows.compare_levels import compare_levels  # noqa: PLC0415
+
+        with server.ready():
+            return compare_levels(str(first), str(second), str(out))
+
+
+def host_name(source: str) -> str:
+    """Return the name of a host in a list: that of its file without ending, or its Materials Project id."""
+    return Path(source).name.split(".")[0]
+
+
+def state_folder(model: Path) -> Path:
+    """Return the folder that keeps the state of a training beside its checkpoint."""
+    return model.absolute().with_name(f"{model.absolute().name}.training")
