@@ -98,7 +98,9 @@ class DistortionSettings(Section):
 class SurrogateSettings(Section):
     """The force field and its convergence."""
 
-    potential: str = Field("chgnet", description="Name in the registry, or path of a checkpoint.")
+    potential: str = Field(
+        "chgnet", description="Name in the registry, or path of a checkpoint, from the folder of the settings file."
+    )
     other_level_of_theory: bool = Field(
         False, description="Accept a model whose card says that it was made for another level than the reference's."
     )
@@ -206,33 +208,7 @@ class BuildSettings(ReferenceSearchSettings):
     defects: bool = Field(
         True, description="Relax the sampling structures of the vacancies; bulk cells alone if false."
     )
-
-
-class DatasetSettings(Section):
-    """How frames are cleaned, sampled and split before a force field is trained on them."""
-
-    energy_window: float = Field(
-        15.0, gt=0, description="Highest energy above the lowest of the same defect that is kept, in eV per supercell."
-    )
-    frames_per_relaxation: int = Field(
-        10, ge=1, description="Evenly spaced frames of each relaxation of a defect; the paper uses 45 for its alloy."
-    )
-    bulk_frames_per_host: int | None = Field(
-        10, ge=0, description="Bulk frames of each host; the paper uses 5, 10 or 20. All when null."
-    )
-    test_share: float = Field(0.27, ge=0, lt=1, description="Share of the defects whose compositions are for testing.")
-    validation_share: float = Field(
-        0.05, ge=0, lt=1, description="Share of the defects whose compositions are for validation."
-    )
-    seen_share: float = Field(
-        0.05, ge=0, lt=1, description="Share of the training compositions' frames that go to validation instead."
-    )
-    test: list[str] | None = Field(None, description="Compositions for testing; drawn when absent.")
-    validation: list[str] | None = Field(None, description="Compositions for validation; drawn when absent, may be [].")
-    families: list[list[str]] = Field(
-        [], description="Lists of similar compositions; of each, at least one stays in training."
-    )
-    seed: int = Field(42, ge=0, description="Of the drawing of compositions.")
+    isolated_atoms: bool = Field(False, description="Evaluate an isolated atom of each element too.")
 
 
 def read_settings(path: Path, kind: type[SettingsT] = SearchSettings) -> SettingsT:  # type: ignore[assignment]

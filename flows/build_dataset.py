@@ -5,22 +5,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import yaml
 from prefect import flow
 from pydantic import Field
 
-from defect_surrogate.archive import Archive
+from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings
 from flows.progress import show_own_lines
-from flows.reference_search import ReferenceSearch, reference_search
-from flows.run_folder import locked
+from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
+from flows.run_folder import create_build, locked
 from flows.search import Work
 from flows.search_host import Batch, Out, relax_with_reference
-from flows.training_driver import host_name
+from flows.training_driver import host_names
 from flows.workers import local_workers
 
 logger = logging.getLogger(__name__)
+
+ATOMS_FILE = "isolated_atoms.yaml"
+"""Energies of isolated atoms, for ``isolated_atoms`` in the settings of a training."""
 
 Sources = Annotated[list[str], Field(min_length=1)]
 
@@ -40,38 +45,46 @@ def build_dataset(
     sources
         Files of the hosts; each is named after its file.
     out
-        Folder of the archive.
+        Folder of the archive, and of ``isolated_atoms.yaml`` if the settings ask for isolated atoms.
     settings
         What is computed of each host.
 
     Returns
     -------
     dict of str to int
-        Units without a result, by host; -1 for a host that cannot be used.
+        Units without a result, by host; -1 for a host that cannot be used; isolated atoms are under ``atoms``.
     """
     show_own_lines()
     missing: dict[str, int] = {}
+    elements: set[str] = set()
+    names = host_names(sources)
     with locked(Path(out)):
-        archive = Archive(Path(out) / "archive")
-        archive.clear_dead_attempts()
+        folder = create_build(Path(out), sources, settings)
+        folder.archive.clear_dead_attempts()
+        folder.note_units([], first=True)
 
         def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
+            folder.note_units(work.unit for work in works)
             count = min(settings.workers.reference, max(1, len(works)))
             workers = local_workers(count, deaths_allowed=settings.workers.retries)
             by_reference = relax_with_reference.with_options(task_runner=workers)
-            return by_reference(Batch(works=tuple(works)), archive.root, settings.workers)
+            return by_reference(Batch(works=tuple(works)), folder.archive.root, settings.workers)
 
-        for done, source in enumerate(sources, start=1):
-            name = host_name(source)
+        for done, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
             logger.info("%s: host %d of %d", name, done, len(sources))
             try:
                 found = reference_search(
-                    source, named(settings, name), relax_reference=relax_reference, cache=Path(out) / "sampling"
+                    source, named(settings, name), relax_reference=relax_reference, cache=folder.sampling
                 )
                 missing[name] = count_missing(found)
+                elements.update(site.specie.symbol for site in found.host.unit_cell)
             except InputError as error:
                 logger.error("%s: %s", name, error)
                 missing[name] = -1
+        if settings.isolated_atoms:
+            energies = evaluate_atoms(elements, settings.reference, relax_reference=relax_reference)
+            replace_file(Path(out) / ATOMS_FILE, yaml.safe_dump(energies))
+            missing[isolated_atoms.HOST] = len(elements) - len(energies)
     return missing
 
 

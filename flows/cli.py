@@ -169,12 +169,12 @@ def report(run: Run, as_json: Json = False) -> None:
 
 @app.command(epilog=EPILOG)
 def status(run: Run, as_json: Json = False) -> None:
-    """Count what is finished, running and failed in a run."""
+    """Count what is finished, running and failed in a run, of a search or of build-dataset."""
     with _errors(resume=None):
         from flows.driver import count_units  # noqa: PLC0415
-        from flows.run_folder import open_run  # noqa: PLC0415
+        from flows.run_folder import open_folder  # noqa: PLC0415
 
-        folder = open_run(run)
+        folder = open_folder(run)
         counts, failures = count_units(folder), folder.archive.failures()
         if as_json:
             content = {"counts": [asdict(one) for one in counts], "failures": [asdict(one) for one in failures]}
@@ -184,7 +184,7 @@ def status(run: Run, as_json: Json = False) -> None:
             state = f"{one.finished} of {one.total} finished, {one.running} running, {one.failed} failed"
             typer.echo(f"{one.defect:<30} {one.level:<10} {state}")
         if not counts:
-            typer.echo(f"{run}: the search has not come to its first unit")
+            typer.echo(f"{run}: has not come to its first unit")
         for failure in failures:
             typer.echo(f"failed: {failure.name}: {failure.error}: {failure.message}")
 
@@ -194,9 +194,9 @@ def reindex(run: Run) -> None:
     """Verify every unit of a run's archive, and make its ASE database anew."""
     with _errors(resume=None):
         from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415
-        from flows.run_folder import open_run  # noqa: PLC0415
+        from flows.run_folder import open_folder  # noqa: PLC0415
 
-        archive = open_run(run).archive
+        archive = open_folder(run).archive
         typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
 
 
@@ -229,6 +229,8 @@ def _settings(
         content["vacancies"]["elements"] = [symbol.strip() for entry in elements for symbol in entry.split(",")]
     if surrogate is not None:
         content["surrogate"]["potential"] = str(Path(surrogate).absolute()) if Path(surrogate).exists() else surrogate
+    elif file is not None and (checkpoint := file.parent / content["surrogate"]["potential"]).is_dir():
+        content["surrogate"]["potential"] = str(checkpoint.resolve())  # as the settings file means it, from wherever
     if full_reference:
         content["full_reference"] = True
     return SearchSettings.model_validate(content)

@@ -16,7 +16,7 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
-from flows.run_folder import RunFolder, locked, open_run
+from flows.run_folder import WorkFolder, locked, open_run
 
 if TYPE_CHECKING:
     from flows.service import Server
@@ -161,20 +161,20 @@ def rebuild_report(path: Path) -> CampaignReport:
     return write_results(run, found)
 
 
-def count_units(run: RunFolder) -> tuple[Count, ...]:
+def count_units(folder: WorkFolder) -> tuple[Count, ...]:
     """Count what is finished, failed and running, by defect and level.
 
     Parameters
     ----------
-    run
-        The run.
+    folder
+        Of a search, or of ``build-dataset``.
 
     Returns
     -------
     tuple of Count
-        In the order of the search; without the units that are not known yet, such as those of surrogate minima.
+        In the order of the work; without the units that are not known yet, such as those of surrogate minima.
     """
-    archive, units = run.archive, run.units()
+    archive, units = folder.archive, folder.units()
     failed = {(failure.name, failure.key) for failure in archive.failures()}
     running = {(note["unit"], note["key"]) for note in archive.running()}
     groups: dict[tuple[str, str], Counter[str]] = {}

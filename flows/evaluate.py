@@ -27,6 +27,7 @@ from defect_surrogate.evaluation import (
 from defect_surrogate.reports.files import read_campaign, replace_file
 from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.surrogates import load_potential, predict
+from defect_surrogate.surrogates.card import read_card
 from flows.progress import progress, show_own_lines
 
 logger = logging.getLogger(__name__)
@@ -78,11 +79,28 @@ def evaluate_surrogate(model: Model, data: Data, out: str | None = None, update_
     logger.info("%s: %d frames of %s", evaluation_name(), len(dataset), ", ".join(dataset.hosts))
     with progress(evaluation_name(), len(dataset)) as advance:
         predictions = predict(potential, dataset.frames, on_done=advance)
-    evaluation = evaluate(predictions, dataset, update_references=update_references)
+    evaluation = evaluate(predictions, dataset, update_references=update_references, learnt=learnt_compositions(model))
     if out is not None:
         write_evaluation(evaluation, Path(out))
     create_table_artifact(evaluation_rows(evaluation), key="surrogate-errors", description=evaluation_name())
     return evaluation
+
+
+def learnt_compositions(model: str) -> frozenset[str] | None:
+    """Return the compositions that a model was trained or validated on.
+
+    Parameters
+    ----------
+    model
+        Name of the force field, or path of a checkpoint.
+
+    Returns
+    -------
+    frozenset of str or None
+        Reduced formulas, of its card; None for a model without one.
+    """
+    card = read_card(Path(model)) if Path(model).is_dir() else None
+    return None if card is None else frozenset([*card.split.training, *card.split.validation_unseen])
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:

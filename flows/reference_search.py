@@ -4,11 +4,13 @@ What a surrogate learns from, and what it is measured against. Like ``search``, 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from defect_surrogate import isolated_atoms
 from defect_surrogate.bulk_cells import BulkCell, bulk_cells
+from defect_surrogate.dataset.frames import BULK
 from defect_surrogate.distortions import SamplingSet
 from defect_surrogate.hosts import Host, read_host
 from defect_surrogate.relaxation import Relaxation, Unit
@@ -16,12 +18,15 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import BuildSettings, ReferenceSettings
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.search import HOST_DEFECT, Relax, Work, check_reference, relax_host
+from flows.search import Relax, Work, check_reference, relax_host
 
 logger = logging.getLogger(__name__)
 
 SINGLE_POINT = {"NSW": 0, "IBRION": -1}
 """INCAR tags of a bulk cell: one evaluation with the settings of the defects, so that energies can be compared."""
+
+SINGLE_ATOM = SINGLE_POINT | {"ISPIN": 2}
+"""INCAR tags of an isolated atom, most of which have unpaired electrons."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,28 @@ def reference_search(
     return ReferenceSearch(relaxed.host, own + tuple(work.unit for work in works), found)
 
 
+def evaluate_atoms(elements: Iterable[str], settings: ReferenceSettings, *, relax_reference: Relax) -> dict[str, float]:
+    """Evaluate isolated atoms at the reference level.
+
+    Parameters
+    ----------
+    elements
+        Their symbols.
+    settings
+        Of the reference level.
+    relax_reference
+        Relaxes units.
+
+    Returns
+    -------
+    dict of str to float
+        Energy in eV, by symbol; without atoms that have no result.
+    """
+    works = {element: atom_work(element, settings) for element in sorted(elements)}
+    found = relax_reference(list(works.values()))
+    return {element: found[work.unit.name].energy for element, work in works.items() if work.unit.name in found}
+
+
 def bulk_work(host: Host, cells: Sequence[BulkCell], settings: ReferenceSettings) -> list[Work]:
     """Say how bulk cells are evaluated.
 
@@ -104,12 +131,30 @@ def bulk_work(host: Host, cells: Sequence[BulkCell], settings: ReferenceSettings
     list of Work
         Single points with the INCAR of the defects.
     """
-    single = settings.model_copy(update={"defect_incar": settings.defect_incar | SINGLE_POINT})
-    method = reference_method(host.supercell, single, cell="defect")
+    method = reference_method(host.supercell, _with_tags(settings, SINGLE_POINT), cell="defect")
     return [
-        Work(Unit(host.name, HOST_DEFECT, cell.label, "reference", cell.structure, method.digest), method)
-        for cell in cells
+        Work(Unit(host.name, BULK, cell.label, "reference", cell.structure, method.digest), method) for cell in cells
     ]
+
+
+def atom_work(element: str, settings: ReferenceSettings) -> Work:
+    """Say how an isolated atom is evaluated.
+
+    Parameters
+    ----------
+    element
+        Its symbol.
+    settings
+        Of the reference level.
+
+    Returns
+    -------
+    Work
+        A spin-polarised single point with the INCAR of the defects, e.g. ``atoms/Te/Isolated/reference``.
+    """
+    atom = isolated_atoms.isolated_atom(element)
+    method = reference_method(atom, _with_tags(settings, SINGLE_ATOM), cell="defect")
+    return Work(Unit(isolated_atoms.HOST, element, isolated_atoms.LABEL, "reference", atom, method.digest), method)
 
 
 def sampling_work(sampling: SamplingSet, settings: ReferenceSettings) -> list[Work]:
@@ -133,3 +178,7 @@ def sampling_work(sampling: SamplingSet, settings: ReferenceSettings) -> list[Wo
         Work(Unit(vacancy.host, vacancy.label, start.label, "reference", start.structure, method.digest), method)
         for start in sampling.structures
     ]
+
+
+def _with_tags(settings: ReferenceSettings, tags: dict[str, int]) -> ReferenceSettings:
+    return settings.model_copy(update={"defect_incar": settings.defect_incar | tags})

@@ -1,14 +1,16 @@
-"""The folder of a run: all that ``resume`` needs, and all that a person looks for.
+"""The folder of a run: all that ``resume`` needs, and all that a person looks for. ``build-dataset`` works in one too.
 
 ::
 
     run/
-        run.json  settings.yaml  host/<file>   what was asked for
+        run.json  settings.yaml  host/<file>   what was asked for of a search
+        build.json                             what was asked for of build-dataset
         units.json                             name and key of each unit of the search, as far as they are known
         archive/                               every finished unit
         sampling/<host>/<vacancy>.json         sampling structures, made anew if lost
         structures/<host>/<level>/             starts and relaxed structures in ShakeNBreak's layout
         campaign.json  results.csv  report.html  minima/
+        isolated_atoms.yaml                    of build-dataset: energies of atoms, eV
         prefect/                               database of the local Prefect server
 """
 
@@ -17,7 +19,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,38 +27,29 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, read_crystal
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Unit
-from defect_surrogate.settings import SearchSettings, read_settings, write_settings
+from defect_surrogate.settings import BuildSettings, SearchSettings, read_settings, write_settings
 
 logger = logging.getLogger(__name__)
 
+BUILD_FILE = "build.json"
+
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A run on disk.
+class WorkFolder:
+    """A folder in which units are computed.
 
     Attributes
     ----------
     path
         The folder.
-    source
-        Path of the copy of the host's file.
-    settings
-        Settings of the search.
     """
 
     path: Path
-    source: str
-    settings: SearchSettings
 
     @property
     def archive(self) -> Archive:
-        """Finished units of this run."""
+        """Finished units of this folder."""
         return Archive(self.path / "archive")
-
-    @property
-    def structures(self) -> Path:
-        """Folder of starts and relaxed structures."""
-        return self.path / "structures"
 
     @property
     def sampling(self) -> Path:
@@ -86,6 +79,29 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
         return content
+
+
+@dataclass(frozen=True)
+class RunFolder(WorkFolder):
+    """The folder of a search.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    source
+        Path of the copy of the host's file.
+    settings
+        Settings of the search.
+    """
+
+    source: str
+    settings: SearchSettings
+
+    @property
+    def structures(self) -> Path:
+        """Folder of starts and relaxed structures."""
+        return self.path / "structures"
 
 
 @contextlib.contextmanager
@@ -158,6 +174,59 @@ def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
     return run
 
 
+def create_build(path: Path, sources: Sequence[str], settings: BuildSettings) -> WorkFolder:
+    """Make a folder for ``build-dataset``, or enter one that is there.
+
+    Parameters
+    ----------
+    path
+        The folder; made when missing.
+    sources
+        Files of the hosts.
+    settings
+        What is computed of each.
+
+    Returns
+    -------
+    WorkFolder
+        With a note of what was asked for.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or cannot be written.
+    """
+    asked = {"sources": list(sources), "settings": settings.model_dump(mode="json")}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / f".{BUILD_FILE}").write_text(json.dumps(asked, indent=1), encoding="utf-8")
+        (path / f".{BUILD_FILE}").replace(path / BUILD_FILE)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
+    return WorkFolder(path.absolute())
+
+
+def open_folder(path: Path) -> WorkFolder:
+    """Open the folder of an earlier search or ``build-dataset``.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    WorkFolder
+        With its archive and its units.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    return WorkFolder(path.absolute()) if (path / BUILD_FILE).is_file() else open_run(path)
+
+
 def open_run(path: Path) -> RunFolder:
     """Open the folder of an earlier search.
 
@@ -174,8 +243,10 @@ def open_run(path: Path) -> RunFolder:
     Raises
     ------
     InputError
-        If it is not the folder of a search.
+        If it is not the folder of a search, but perhaps of ``build-dataset``.
     """
+    if (path / BUILD_FILE).is_file() and not (path / "run.json").exists():
+        raise InputError(f"{path}: of build-dataset, not of a search: run build-dataset again, which continues there")
     try:
         source = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["source"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet
 from defect_surrogate.hosts import Host, host_with_relaxed_cell, read_host
 from defect_surrogate.minima import LocalMinimum, find_minima
@@ -23,9 +24,6 @@ from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import ReferenceMethod, check_cell, check_executable, reference_method
 
 logger = logging.getLogger(__name__)
-
-HOST_DEFECT = "bulk"
-HOST_LABEL = "Host"
 
 
 @dataclass(frozen=True)
@@ -231,7 +229,7 @@ def host_work(host: Host, settings: ReferenceSearchSettings) -> Work:
     """
     cell = host.supercell if settings.reference.is_stand_in else host.unit_cell
     method = reference_method(cell, settings.reference, cell="host")
-    return Work(Unit(host.name, HOST_DEFECT, HOST_LABEL, "reference", cell, method.digest), method)
+    return Work(Unit(host.name, BULK, HOST, "reference", cell, method.digest), method)
 
 
 def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:

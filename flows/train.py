@@ -12,13 +12,13 @@ import yaml
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from defect_surrogate.errors import InputError
+from defect_surrogate.dataset.frames import Dataset
 from defect_surrogate.surrogates import Potential, load_potential
 from defect_surrogate.surrogates.card import CardSplit, HeldOutErrors, ModelCard
-from defect_surrogate.surrogates.matgl_checkpoints import wrapped
+from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field
 from defect_surrogate.surrogates.potentials import weights_digest
 from defect_surrogate.training.card_text import card_text
-from defect_surrogate.training.checkpoint import TrainedModel, publish
+from defect_surrogate.training.checkpoint import TrainedModel, check_replaceable, publish
 from defect_surrogate.training.curves import training_curves
 from defect_surrogate.training.data import TrainingData, training_data
 from defect_surrogate.training.finetune import FineTuned, finetune
@@ -55,8 +55,8 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
     """
     show_own_lines()
     target = Path(out).absolute()
-    if (target / "model.json").exists() and not (target / "card.json").exists():
-        raise InputError(f"{out}: holds a checkpoint without a card, which is not overwritten")
+    check_replaceable(target)
+    others = [load_potential(name) for name in (settings.base, settings.baseline) if name is not None]
     state = state_folder(target)
     with locked(state):
         data = training_data(settings.data, split=settings.split, frames=settings.frames)
@@ -65,14 +65,15 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
             *(len(data.train), len(data.train.compositions), len(data.validation), len(data.test)),
         )
         members = [train_member(data, settings, number, state) for number in range(1, settings.ensemble + 1)]
-        held_out = measured(data, settings, members, name=target.name)
+        cards = [card_of(member, data, settings) for member in members]
+        trained = force_field(Checkpoint(members[0].potential, data.level_of_theory, cards[0]), name=target.name)
+        held_out = measured([trained, *others], data.test)
         forced = check(held_out[0] if held_out else None, held_out[1:], force=force)
-        figures = {"curves.svg": training_curves([member.training.epochs for member in members])}
-        cards = [card_of(member, data, settings, held_out=held_out, forced=forced) for member in members]
-        others = [card.digest for card in cards[1:]]
-        cards[0] = cards[0].model_copy(update={"ensemble": others})
+        ensemble = [card.digest for card in cards[1:]]
+        cards[0] = cards[0].model_copy(update={"held_out": held_out, "forced": forced, "ensemble": ensemble})
+        curves = training_curves([member.training.epochs for member in members])
         models = [
-            TrainedModel(member.potential, card, figures if number == 0 else {})
+            TrainedModel(member.potential, card, curves if number == 0 else None)
             for number, (member, card) in enumerate(zip(members, cards, strict=True))
         ]
         card = publish(models, target)
@@ -102,26 +103,15 @@ def train_member(data: TrainingData, settings: TrainSettings, number: int, state
         )
 
 
-def measured(
-    data: TrainingData, settings: TrainSettings, members: Sequence[FineTuned], *, name: str
-) -> list[HeldOutErrors]:
-    """Measure the first member, what it started from and the baseline on the held-out frames; nothing without any."""
-    if not data.test.frames:
+def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErrors]:
+    """Measure models on the held-out frames; nothing without a defect in them."""
+    if all(frame.is_bulk for frame in test.frames):
         return []
-    potentials: list[Potential] = [
-        wrapped(members[0].potential, name=name, level_of_theory=data.level_of_theory, card=None)
-    ]
-    if settings.base is not None:
-        potentials.append(load_potential(settings.base))
-    if settings.baseline is not None:
-        potentials.append(load_potential(settings.baseline))
-    return [held_out_errors(potential, data.test) for potential in potentials]
+    return [held_out_errors(potential, test) for potential in potentials]
 
 
-def card_of(
-    member: FineTuned, data: TrainingData, settings: TrainSettings, *, held_out: list[HeldOutErrors], forced: bool
-) -> ModelCard:
-    """Write down what a member is."""
+def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings) -> ModelCard:
+    """Write down what a member is, as yet without its errors on held-out frames."""
     network = member.potential.model
     energies = reference_energies(member.potential)
     return ModelCard(
@@ -145,8 +135,8 @@ def card_of(
         settings=yaml.safe_dump(json.loads(settings.model_dump_json()), sort_keys=False),
         epochs=len(member.training.epochs),
         best_epoch=member.training.best.number,
-        held_out=held_out,
-        forced=forced,
+        held_out=[],
+        forced=False,
         ensemble=[],
         versions={name: version(name) for name in LIBRARIES},
         command=" ".join(["defect-surrogate", *sys.argv[1:]]),

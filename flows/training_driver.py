@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
 from defect_surrogate.evaluation import Evaluation
 from defect_surrogate.level_comparison import LevelComparison
@@ -27,16 +28,14 @@ def run_build(sources: Sequence[str], out: Path, settings: BuildSettings) -> dic
     Returns
     -------
     dict of str to int
-        Units without a result, by host; -1 for a host that cannot be used.
+        Units without a result, by host; -1 for a host that cannot be used; isolated atoms are under ``atoms``.
 
     Raises
     ------
     DefectSurrogateError
         If the folder or a server cannot be used, or two files would give two hosts one name.
     """
-    names = [host_name(source) for source in sources]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{', '.join(twice)}: two files of one name; hosts are named after their files")
+    host_names(sources)  # refused before a server starts
     with served(out) as server:
         from flows.build_dataset import build_dataset  # noqa: PLC0415
 
@@ -129,9 +128,32 @@ def run_compare(first: Path, second: Path, out: Path) -> LevelComparison:
             return compare_levels(str(first), str(second), str(out))
 
 
-def host_name(source: str) -> str:
-    """Return the name of a host in a list: that of its file without ending, or its Materials Project id."""
-    return Path(source).name.split(".")[0]
+def host_names(sources: Sequence[str]) -> list[str]:
+    """Name the hosts of a list.
+
+    Parameters
+    ----------
+    sources
+        Files of the hosts, or Materials Project ids.
+
+    Returns
+    -------
+    list of str
+        Name of each file up to its first dot, or the id.
+
+    Raises
+    ------
+    InputError
+        If two hosts would have one name, or one that of the isolated atoms.
+    """
+    names = [Path(source).name.split(".")[0] for source in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{', '.join(twice)}: two files of one name; hosts are named after their files")
+    if isolated_atoms.HOST in names:
+        raise InputError(
+            f"{isolated_atoms.HOST}: cannot be the name of a host, since isolated atoms have it; rename the file"
+        )
+    return names
 
 
 def state_folder(model: Path) -> Path:

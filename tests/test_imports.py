@@ -19,6 +19,7 @@ ORDER = (
     "distortions",
     "sampling_cache",
     "bulk_cells",
+    "isolated_atoms",
     "archive",
     "surrogates",
     "vasp_xtb",

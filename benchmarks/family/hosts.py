@@ -2,8 +2,8 @@
 
     python benchmarks/family/hosts.py runs/family/hosts
 
-Lattice constants (Å) and free coordinates are starting points: every host is relaxed at the reference level before use. Sources:
-binary and ternary tetrahedral, rock-salt and layered compounds from O. Madelung, Semiconductors: Data Handbook
+Lattice constants (Å) and free coordinates are starting points: every host is relaxed at the reference level before use. The
+sources: binary and ternary tetrahedral, rock-salt and layered compounds from O. Madelung, Semiconductors: Data Handbook
 (doi:10.1007/978-3-642-18865-7); the GeS type from Wiedemeier and von Schnering (doi:10.1524/zkri.1978.148.3-4.295); stibnite
 and its kin from the AFLOW library (doi:10.1016/j.commatsci.2017.01.017); the SbSI type from Kikuchi, Oka and Sawaguchi
 (doi:10.1143/JPSJ.23.337), with lattice constants of its kin from Nitsche and Merz (doi:10.1016/0022-3697(60)90136-0).

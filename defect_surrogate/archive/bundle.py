@@ -8,15 +8,14 @@ it is found again and not computed a second time.
 import json
 import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from defect_surrogate.archive import attempts, durable
 from defect_surrogate.archive.compact import FRAMES, MANIFEST, compact_unit, read_compact_unit
 from defect_surrogate.archive.store import KEY_DIGITS, Archive
 from defect_surrogate.archive.tarball import read_tarball, write_tarball
@@ -111,26 +110,25 @@ def unpack(path: Path, archive: Archive) -> Unpacked:
         If the archive cannot be read or written, for example because the disk is full.
     """
     count = sum(1 for _ in _units(path))
+    archive.clear_dead_attempts()
     imported, differing, refused = 0, [], []
     for directory, files in _units(path):
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                for name, content in files.items():
-                    (Path(scratch) / name).write_bytes(content)
+                _write(files, Path(scratch))
                 try:
                     unit, relaxation = _verified(Path(scratch), directory)
                 except Exception as error:  # whatever content makes a reader do, it costs this unit only
                     refused.append(f"{path}: {directory}: {type(error).__name__}: {error}")
                     logger.error("refused: %s", refused[-1])
                     continue
-                attempts.clear_dead(archive.root / "attempts", f"{unit.key[:KEY_DIGITS]}-*")
                 found = archive.find(unit)
                 if found is None:
-                    imported += _publish(archive, unit, Path(scratch))
+                    imported += archive.publish_directory(unit, partial(_write, files))
                 elif not _same(found, relaxation):
                     differing.append(unit.name)
-        except OSError as error:
-            raise ArchiveError(f"{path}: {directory}: not archived in {archive.root}: {error}") from error
+        except (OSError, ArchiveError) as error:
+            raise ArchiveError(f"{path}: {directory}: not unpacked into {archive.root}: {error}") from error
     return Unpacked(imported, count - imported - len(refused), tuple(differing), tuple(refused))
 
 
@@ -181,20 +179,9 @@ def _verified(staged: Path, directory: str) -> tuple[Unit, Relaxation]:
     return unit, relaxation
 
 
-def _publish(archive: Archive, unit: Unit, staged: Path) -> bool:
-    """Rename a copy of a verified unit into place; False if another process was first."""
-    target = archive.path(unit)
-    attempt = attempts.begin(archive.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])
-    try:
-        staging = shutil.copytree(staged, attempt / "unit")
-        durable.sync_tree(staging)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        won = durable.rename_if_absent(staging, target)
-        durable.sync_directory(target.parent)
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
-    archive._failure_path(unit).unlink(missing_ok=True)
-    return won
+def _write(files: dict[str, bytes], directory: Path) -> None:
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
 
 
 def _same(one: Relaxation, other: Relaxation) -> bool:

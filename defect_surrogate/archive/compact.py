@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from defect_surrogate.archive.records import Record, _digest_of, read_frames, read_record
+from defect_surrogate.archive.records import Record, manifest_digest, read_frames, read_record
 from defect_surrogate.relaxation import Frame, Level, Reason, Relaxation, Unit
 
 FRAMES, MANIFEST = "frames.extxyz", "unit.json"
@@ -113,7 +113,7 @@ def _manifest(record: Record, frames: bytes, kept: list[int], *, of: int) -> byt
     content["start"] = _plain(record.start)
     content["relaxed"] = _plain(record.relaxation.structure)
     content["files"] = {FRAMES: {"bytes": len(frames), "sha256": hashlib.sha256(frames).hexdigest()}}
-    return json.dumps(content | {"digest": _digest_of(content)}, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(content | {"digest": manifest_digest(content)}, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _plain(structure: Structure) -> dict[str, Any]:

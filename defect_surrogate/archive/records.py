@@ -83,7 +83,23 @@ def manifest(unit: Unit, relaxation: Relaxation, files: dict[str, dict[str, Any]
         "published": utc_now(),
         "files": files,
     }
-    return json.dumps(content | {"digest": _digest_of(content)}, indent=1, allow_nan=False)
+    return json.dumps(content | {"digest": manifest_digest(content)}, indent=1, allow_nan=False)
+
+
+def manifest_digest(content: dict[str, Any]) -> str:
+    """Return the digest that ``unit.json`` carries of its other entries.
+
+    Parameters
+    ----------
+    content
+        The entries without ``digest``, in any order.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_record(path: Path, *, thorough: bool) -> Record:
@@ -112,7 +128,7 @@ def read_record(path: Path, *, thorough: bool) -> Record:
     if manifest["schema_version"] != SCHEMA_VERSION:
         raise ForeignRecordError(f"schema version {manifest['schema_version']}, this software reads {SCHEMA_VERSION}")
     recorded = manifest.pop("digest")
-    if recorded != _digest_of(manifest):
+    if recorded != manifest_digest(manifest):
         raise ValueError("unit.json does not match its digest")
     for name, expected in manifest["files"].items():
         size = (path / name).stat().st_size
@@ -184,7 +200,3 @@ def _finite(value: float) -> float | None:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
-
-
-def _digest_of(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,7 @@ class Archive:
     def attempt(self, unit: Unit) -> Iterator[Path]:
         """Give a fresh working directory for one attempt at a unit.
 
-        It is removed on success. After an exception it stays, for people to look at, until the next attempt. What earlier
-        attempts on this machine left behind is removed first.
+        It is removed on success. After an exception it stays, for people to look at, until the next attempt begins.
 
         Parameters
         ----------
@@ -127,7 +126,6 @@ class Archive:
         Path
             An empty directory of this attempt alone.
         """
-        attempts.clear_dead(self.root / "attempts", f"{unit.key[:KEY_DIGITS]}-*")
         path = self._begin_attempt(unit)
         work = path / "work"
         work.mkdir()
@@ -163,17 +161,12 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If it cannot be written, for example because the disk is full, or if it was interrupted and so is not the result
-            of the unit. Nothing is published then.
+            If it cannot be written, or was interrupted and so is not the result of the unit. Nothing is published then.
         """
         if not relaxation.finished:
             raise ArchiveError(f"{unit.name}: ended by a {relaxation.reason} ({relaxation.detail}): not its result")
-        target = self.path(unit)
-        attempt = None
-        try:
-            attempt = self._begin_attempt(unit)
-            staging = attempt / "unit"
-            staging.mkdir()
+
+        def write(staging: Path) -> None:
             if files is not None:
                 shutil.copytree(files, staging / "files", ignore=shutil.ignore_patterns(*leave_out))
             write_frames(staging / "frames.extxyz", relaxation.frames)
@@ -183,6 +176,41 @@ class Archive:
                 if file.is_file()
             }
             durable.write_synced(staging / "unit.json", manifest(unit, relaxation, contents))
+
+        if not self.publish_directory(unit, write):
+            logger.warning("%s: already archived by another worker; this result is dropped", unit.name)
+        published = self.find(unit)
+        if published is None:
+            raise ArchiveError(f"{unit.name}: damaged right after it was archived in {self.path(unit)}")
+        return published
+
+    def publish_directory(self, unit: Unit, write: Callable[[Path], None]) -> bool:
+        """Put the directory of a finished unit into the archive, at once or not at all, and forget that the unit broke.
+
+        Parameters
+        ----------
+        unit
+            Whose directory it is.
+        write
+            Writes its files, ``unit.json`` among them, into an empty directory.
+
+        Returns
+        -------
+        bool
+            Whether the archive holds this directory now; False if another worker was first.
+
+        Raises
+        ------
+        ArchiveError
+            If it cannot be written, for example because the disk is full. Nothing is published then.
+        """
+        target = self.path(unit)
+        attempt = None
+        try:
+            attempt = self._begin_attempt(unit)
+            staging = attempt / "unit"
+            staging.mkdir()
+            write(staging)
             durable.sync_tree(staging)
             target.parent.mkdir(parents=True, exist_ok=True)
             won = durable.rename_if_absent(staging, target)
@@ -193,12 +221,7 @@ class Archive:
             if attempt is not None:
                 shutil.rmtree(attempt, ignore_errors=True)
         self._failure_path(unit).unlink(missing_ok=True)
-        if not won:
-            logger.warning("%s: already archived by another worker; this result is dropped", unit.name)
-        published = self.find(unit)
-        if published is None:
-            raise ArchiveError(f"{unit.name}: damaged right after it was archived in {target}")
-        return published
+        return won
 
     def record_failure(self, unit: Unit, error: BaseException) -> None:
         """Note that the work on a unit broke; forgotten when the unit is finished.
@@ -273,4 +296,5 @@ class Archive:
         return None
 
     def _begin_attempt(self, unit: Unit) -> Path:
+        attempts.clear_dead(self.root / "attempts", f"{unit.key[:KEY_DIGITS]}-*")
         return attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])

@@ -20,6 +20,9 @@ PRECISION = 1e-8
 BULK = "bulk"
 """Name of the defect of a frame without one."""
 
+HOST = "Host"
+"""Label of the relaxation of a host, whose last frame is the relaxed host."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledFrame:

@@ -5,7 +5,7 @@
     HOST/v_Cd_0/Bond_Distortion_-30.0%/vasprun.xml     a relaxation of a defect, at any depth of a tree
     HOST/bulk/vasprun.xml                              the host itself, or HOST/bulk/Strained_03/vasprun.xml
     HOST/bulk_POSCAR                                   its structure alone, which tells the composition
-    RUN/archive/units/HOST/v_Cd_0/Dimer/reference/     an archived unit; those of a surrogate are never taken
+    RUN/archive/units/HOST/v_Cd_0/Dimer/reference/     an archived unit; those of a surrogate or of an isolated atom never are
 
 A folder below a distortion's, say ``vasp_gam``, belongs to the distortion.
 """
@@ -27,6 +27,7 @@ from defect_surrogate.dataset.host_compositions import exchange_of
 from defect_surrogate.dataset.trajectories import counted, holds_output, read_trajectory
 from defect_surrogate.errors import DatasetError, FolderError
 from defect_surrogate.finished_relaxation import read_structure
+from defect_surrogate.isolated_atoms import is_isolated_atom
 from defect_surrogate.relaxation import Frame
 from defect_surrogate.shakenbreak_folders import HIGH_ENERGY, distortion_folders, standard_label
 
@@ -158,12 +159,12 @@ def _archive_in(path: Path) -> Archive | None:
 def _archived(archive: Archive) -> Iterator[FoundRelaxation]:
     passed_over = 0
     for record in archive.records():
-        if record.relaxation.level == "reference":
+        if record.relaxation.level == "reference" and not is_isolated_atom(record.name):
             yield _unit(record, archive.root)
         else:
             passed_over += 1
     if passed_over:
-        logger.info("%s: %d units of a surrogate are not taken", archive.root, passed_over)
+        logger.info("%s: %d units of a surrogate or of isolated atoms are not taken", archive.root, passed_over)
 
 
 def _unit(record: Record, root: Path) -> FoundRelaxation:

@@ -6,7 +6,7 @@ the element references are updated, as in Supplementary Table 11 of Mosquera-Loi
 ``MP(ref)``). Forces, stresses and the relative energies of a defect do not depend on them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,8 @@ class GroupFigures:
         Its reduced formula.
     defect
         Name and charge, or ``bulk``.
+    learnt
+        Whether the force field was trained or validated on this composition; None where that is not known.
     figures
         Errors.
     """
@@ -88,6 +90,7 @@ class GroupFigures:
     host: str
     composition: str
     defect: str
+    learnt: bool | None
     figures: Figures
 
 
@@ -112,6 +115,9 @@ class Evaluation:
         that was asked for.
     defects
         Over the frames of all defects.
+    unseen
+        Over the frames of all defects in compositions that the force field was neither trained nor validated on; None where
+        these are not known.
     bulk
         Over all frames without a defect.
     groups
@@ -126,11 +132,18 @@ class Evaluation:
     level_of_theory: str
     element_offsets: dict[str, float] | None
     defects: Figures
+    unseen: Figures | None
     bulk: Figures
     groups: tuple[GroupFigures, ...]
 
 
-def evaluate(predictions: Predictions, dataset: Dataset, *, update_references: bool = False) -> Evaluation:
+def evaluate(
+    predictions: Predictions,
+    dataset: Dataset,
+    *,
+    update_references: bool = False,
+    learnt: Collection[str] | None = None,
+) -> Evaluation:
     """Compare what a force field predicts with what the reference has.
 
     Parameters
@@ -142,6 +155,8 @@ def evaluate(predictions: Predictions, dataset: Dataset, *, update_references: b
     update_references
         Fit one offset for each element to the bulk frames too, by least squares of the errors per atom. Where the bulk frames
         do not tell elements apart, as in a single compound, the solution of least norm is taken.
+    learnt
+        Compositions that the force field was trained or validated on; None where they are not known.
 
     Returns
     -------
@@ -165,10 +180,7 @@ def evaluate(predictions: Predictions, dataset: Dataset, *, update_references: b
     for i, frame in enumerate(dataset.frames):
         atoms = () if frame.is_bulk else tuple(np.sort(frame.numbers).tolist())
         indices.setdefault((frame.host, frame.defect, atoms), []).append(i)
-    groups = [
-        GroupFigures(host, dataset.frames[own[0]].composition, defect, _figures(predictions, dataset, own, offsets))
-        for (host, defect, _), own in indices.items()
-    ]
+    groups = [_group(predictions, dataset, own, offsets=offsets, learnt=learnt) for own in indices.values()]
     return Evaluation(
         potential=predictions.potential,
         potential_digest=predictions.digest,
@@ -177,6 +189,9 @@ def evaluate(predictions: Predictions, dataset: Dataset, *, update_references: b
         level_of_theory=dataset.level_of_theory,
         element_offsets=offsets,
         defects=pooled_figures([group.figures for group in groups if group.defect != BULK]),
+        unseen=None
+        if learnt is None
+        else pooled_figures([group.figures for group in groups if group.defect != BULK and not group.learnt]),
         bulk=pooled_figures([group.figures for group in groups if group.defect == BULK]),
         groups=tuple(groups),
     )
@@ -206,6 +221,24 @@ def pooled_figures(parts: Sequence[Figures]) -> Figures:
         low_energy=pooled(part.low_energy for part in parts),
         spearman=mean_of_known(part.spearman for part in parts),
         unranked=sum(part.unranked for part in parts),
+    )
+
+
+def _group(
+    predictions: Predictions,
+    dataset: Dataset,
+    indices: Sequence[int],
+    *,
+    offsets: Mapping[str, float] | None,
+    learnt: Collection[str] | None,
+) -> GroupFigures:
+    frame = dataset.frames[indices[0]]
+    return GroupFigures(
+        host=frame.host,
+        composition=frame.composition,
+        defect=frame.defect,
+        learnt=None if learnt is None else frame.composition in learnt,
+        figures=_figures(predictions, dataset, indices, offsets),
     )
 
 

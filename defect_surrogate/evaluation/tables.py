@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from defect_surrogate.errors import ReportError
-from defect_surrogate.evaluation.surrogate import Evaluation, Figures
+from defect_surrogate.evaluation.surrogate import Evaluation, Figures, GroupFigures
 from defect_surrogate.metrics import Errors
 
 _EVALUATION = TypeAdapter(Evaluation)
@@ -68,7 +68,9 @@ def evaluation_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         Column → text, all rows with the same columns. Errors are mean absolute ones, with the root mean square in brackets.
     """
     sets = [("all defects", evaluation.defects), ("all bulk", evaluation.bulk)]
-    sets += [(f"{group.host}/{group.defect}", group.figures) for group in evaluation.groups]
+    if evaluation.unseen is not None:
+        sets.insert(0, ("defects in unseen compositions", evaluation.unseen))
+    sets += [(_name(group), group.figures) for group in evaluation.groups]
     updated = evaluation.element_offsets is not None
     return [_row(name, figures, updated=updated) for name, figures in sets if figures.frames]
 
@@ -104,6 +106,10 @@ def _markdown_table(rows: Sequence[dict[str, str]]) -> list[str]:
     columns = list(rows[0]) if rows else []
     lines = [columns, ["---"] * len(columns), *(list(row.values()) for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines] if columns else []
+
+
+def _name(group: GroupFigures) -> str:
+    return f"{group.host}/{group.defect}" + (", learnt" if group.learnt else "")
 
 
 def _row(name: str, figures: Figures, *, updated: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The reference pages: of ``campaign.json``, with its JSON Schema, from the docstrings of the schema; of the settings.
+"""The reference pages: of ``campaign.json``, with its JSON Schema, from the docstrings of the schema; of all settings.
 
 ``python -m defect_surrogate.reports.documentation docs/reference`` writes all; a test holds them up to date.
 """
@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, JsonValue, TypeAdapter
+from pydantic.fields import FieldInfo
 
 from defect_surrogate.reports import schema
 from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.results import RESULT_COLUMNS, RESULTS_FILE
-from defect_surrogate.settings import DEFECT_INCAR, HOST_INCAR, SearchSettings
+from defect_surrogate.settings import DEFECT_INCAR, HOST_INCAR, BuildSettings, ReferenceSearchSettings, SearchSettings
+from defect_surrogate.training.settings import TrainSettings
 
 PAGE_NAME = "campaign-json.md"
 SCHEMA_NAME = "campaign.schema.json"
 SETTINGS_PAGE_NAME = "settings.md"
+BUILD_PAGE_NAME = "build-dataset-settings.md"
+TRAIN_PAGE_NAME = "train-settings.md"
 
 CLASSES: tuple[type, ...] = (
     schema.CampaignReport,
@@ -49,11 +53,11 @@ exist or was not computed is null; no number is NaN or infinite. The same as JSO
 """
 
 _SETTINGS_INTRODUCTION = """\
-# Settings
+# {title}
 
 <!-- Made by `python -m defect_surrogate.reports.documentation docs/reference`; edit the descriptions, not this file. -->
 
-A settings file is YAML with the sections below, all optional: `defect-surrogate search CdTe.cif --settings search.yaml`.
+A settings file is YAML with the keys below{required}: `{command}`.
 Unknown keys are refused. Unless said otherwise a default is that of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9),
 Methods.
 """
@@ -127,36 +131,55 @@ def reference_page() -> str:
 
 
 def settings_page() -> str:
-    """Make the page of the settings.
+    """Make the page of the settings of a search.
 
     Returns
     -------
     str
         Markdown: a table for each section, and the INCAR tags that the settings start from.
     """
-    parts = [_SETTINGS_INTRODUCTION]
-    plain = []
-    for name, field in SearchSettings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            rows = [
-                f"| `{key}` | `{_yaml(entry.default)}` | {entry.description} |"
-                for key, entry in section.model_fields.items()
-            ]
-            first_line = inspect.cleandoc(section.__doc__ or "")
-            parts += [
-                f"## `{name}`\n",
-                f"{_code(first_line)}\n",
-                "| key | default | meaning |\n| --- | --- | --- |",
-                *rows,
-                "",
-            ]
-        else:
-            plain.append(f"| `{name}` | `{_yaml(field.default)}` | {field.description} |")
-    parts += ["## Outside the sections\n", "| key | default | meaning |\n| --- | --- | --- |", *plain, ""]
+    command = "defect-surrogate search CdTe.cif --settings search.yaml"
+    introduction = _SETTINGS_INTRODUCTION.format(title="Settings", required=", all optional", command=command)
+    parts = [introduction, *_tables(SearchSettings.model_fields)]
     for title, incar in (("defects", DEFECT_INCAR), ("hosts", HOST_INCAR)):
         parts += [f"## INCAR of {title}\n", "```", *(f"{tag} = {value}" for tag, value in incar.items()), "```", ""]
     return "\n".join(parts)
+
+
+def build_page() -> str:
+    """Make the page of the settings of ``build-dataset``.
+
+    Returns
+    -------
+    str
+        Markdown: a table for each section that a search has not; the others are named.
+    """
+    command = "defect-surrogate build-dataset CdTe.cif ZnTe.cif --settings build.yaml --out built/"
+    title = "Settings of `build-dataset`"
+    shared = ReferenceSearchSettings.model_fields
+    named = ", ".join(f"[`{name}`]({SETTINGS_PAGE_NAME}#{name})" for name in shared)
+    return "\n".join(
+        [
+            _SETTINGS_INTRODUCTION.format(title=title, required=", all optional", command=command),
+            f"The sections {named} are those of a search, but for `host.name`: hosts are named after their files.\n",
+            *_tables({name: field for name, field in BuildSettings.model_fields.items() if name not in shared}),
+        ]
+    )
+
+
+def train_page() -> str:
+    """Make the page of the settings of a training.
+
+    Returns
+    -------
+    str
+        Markdown: a table for each section.
+    """
+    command = "defect-surrogate train train.yaml --out model/"
+    introduction = _SETTINGS_INTRODUCTION.format(
+        title="Settings of `train`", required=", all but `data` optional", command=command
+    )
+    return "\n".join([introduction, *_tables(TrainSettings.model_fields)])
 
 
 def write_documentation(folder: Path) -> None:
@@ -169,13 +192,30 @@ def write_documentation(folder: Path) -> None:
     """
     (folder / PAGE_NAME).write_text(reference_page(), encoding="utf-8")
     (folder / SETTINGS_PAGE_NAME).write_text(settings_page(), encoding="utf-8")
+    (folder / BUILD_PAGE_NAME).write_text(build_page(), encoding="utf-8")
+    (folder / TRAIN_PAGE_NAME).write_text(train_page(), encoding="utf-8")
     (folder / SCHEMA_NAME).write_text(
         json.dumps(json_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
     )
 
 
-def _yaml(value: object) -> str:
-    return "absent" if value is None else json.dumps(value)
+def _tables(fields: dict[str, FieldInfo]) -> list[str]:
+    """Return the lines of a table for each section, and of one for the keys outside of them."""
+    head = "| key | default | meaning |\n| --- | --- | --- |"
+    lines, plain = [], []
+    for name, field in fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            rows = [_row(key, entry) for key, entry in section.model_fields.items()]
+            lines += [f"## `{name}`\n", f"{_code(inspect.cleandoc(section.__doc__ or ''))}\n", head, *rows, ""]
+        else:
+            plain.append(_row(name, field))
+    return [*lines, "## Outside the sections\n", head, *plain, ""]
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    default = "required" if field.is_required() else "absent" if field.default is None else json.dumps(field.default)
+    return f"| `{key}` | `{default}` | {field.description} |"
 
 
 def _first_line(cls: type) -> str:

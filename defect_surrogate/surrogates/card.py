@@ -19,6 +19,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _Versioned(BaseModel):
+    format: int
+
+
 class HeldOutErrors(_Part):
     """Errors of one model on the held-out frames.
 
@@ -166,11 +170,12 @@ def read_card(directory: Path) -> ModelCard | None:
     if not path.exists():
         return None
     try:
-        card = ModelCard.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        if (version := _Versioned.model_validate_json(content).format) != FORMAT:
+            raise PotentialError(f"{path}: is a card of format {version}, this software reads {FORMAT}")
+        card = ModelCard.model_validate_json(content)
     except (OSError, ValidationError) as error:
         raise PotentialError(f"{path}: is no card of a model: {error}") from error
-    if card.format != FORMAT:
-        raise PotentialError(f"{path}: is a card of format {card.format}, this software reads {FORMAT}")
     for name, expected in card.files.items():
         try:
             found = file_digest(directory / name)

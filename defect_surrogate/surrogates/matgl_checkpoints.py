@@ -39,7 +39,7 @@ class Checkpoint:
     model
         matgl's potential.
     level_of_theory
-        In words, as saved with it; else architecture and name of the directory.
+        That it was trained for, in words, as saved with it; else architecture and name of the directory.
     card
         None for a checkpoint that was not made here.
     """
@@ -85,32 +85,33 @@ def load_checkpoint(name: str) -> Checkpoint:
     return Checkpoint(model, level_of_theory, card)
 
 
-def wrapped(model: MatglPotential, *, name: str, level_of_theory: str, card: ModelCard | None) -> Potential:
+def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
     """Make a force field of a model.
 
     Parameters
     ----------
-    model
-        matgl's potential; its gradients with respect to the weights are switched off.
+    checkpoint
+        The model, whose gradients with respect to the weights are switched off, and its card.
     name
         Name or path for messages.
-    level_of_theory
-        In words.
-    card
-        What it was made for, if it has one.
 
     Returns
     -------
     Potential
         Of the elements it was trained on, or without a card of all that the network has a place for.
     """
+    model, card = checkpoint.model, checkpoint.card
     model.requires_grad_(False)
     model.eval()
+    level_of_theory, elements = checkpoint.level_of_theory, model.model.element_types
+    if card is not None:
+        level_of_theory = f"{card.architecture} {card.digest[:8]} trained for {card.level_of_theory}"
+        elements = card.elements
     return Potential(
         name=name,
         digest=weights_digest(model),
         level_of_theory=level_of_theory,
-        elements=frozenset(model.model.element_types if card is None else card.elements),
+        elements=frozenset(elements),
         versions=(("matgl", version("matgl")), ("torch", version("torch"))),
         made_for=None if card is None else card.level_of_theory,
         calculator=MatglWithStressOnDemand(model, stress_unit="eV/A3"),

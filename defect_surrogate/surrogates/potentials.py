@@ -50,6 +50,8 @@ class Potential:
         Symbols of the elements it knows.
     versions
         Pairs of library name and version.
+    made_for
+        Level of theory that the model was trained for, of its card; None for a model without one.
     calculator
         ASE calculator of energy (eV), forces (eV/Å) and, where it is asked for, stress (eV/Å³, positive under tension).
     """
@@ -184,7 +186,6 @@ def _load_chgnet(name: str) -> Potential:
 
 def _load_matgl(name: str) -> Potential:
     # matgl takes seconds to import, and a search with another force field never needs it.
-    from defect_surrogate.surrogates.matgl_checkpoints import load_checkpoint, wrapped  # noqa: PLC0415
+    from defect_surrogate.surrogates.matgl_checkpoints import force_field, load_checkpoint  # noqa: PLC0415
 
-    checkpoint = load_checkpoint(name)
-    return wrapped(checkpoint.model, name=name, level_of_theory=checkpoint.level_of_theory, card=checkpoint.card)
+    return force_field(load_checkpoint(name), name=name)

@@ -36,13 +36,15 @@ def card_text(card: ModelCard) -> str:
         f"{split.validation_frames} frames, also of compositions unseen: {', '.join(split.validation_unseen) or 'none'}.",
         f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
         "",
-        f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}:",
+        f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}, those of "
+        "the bulk left out:",
         "",
         held_out_table(card),
         "",
     ]
     if card.forced:
-        lines += ["Published by force, although worse than a model above.", ""]
+        reason = "although worse than a model above" if card.held_out else "with nothing to measure it on"
+        lines += [f"Published by force, {reason}.", ""]
     if card.ensemble:
         lines += [f"Ensemble: {len(card.ensemble)} further members in `ensemble/`, which differ in their seeds.", ""]
     lines += ["Settings:", "", "```yaml", card.settings.rstrip(), "```", ""]

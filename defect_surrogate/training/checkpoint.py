@@ -9,10 +9,10 @@
         ensemble/2/ …                    other members, if any
 """
 
+import ctypes
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,18 @@ from pathlib import Path
 from matgl.apps.pes import Potential
 
 from defect_surrogate.archive import durable
-from defect_surrogate.errors import ArchiveError
+from defect_surrogate.errors import ArchiveError, InputError
 from defect_surrogate.surrogates.card import CARD_FILE, ModelCard, file_digest
+from defect_surrogate.surrogates.matgl_checkpoints import MATGL_FILES
 from defect_surrogate.training.card_text import card_text
 from defect_surrogate.training.models import save_model
 
+README = "README.md"
+CURVES = "curves.svg"
 ENSEMBLE = "ensemble"
+
+OWN = {*MATGL_FILES, CARD_FILE, README, CURVES, ENSEMBLE}
+"""All that a published model consists of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +44,35 @@ class TrainedModel:
         matgl's.
     card
         Without the digests of its files.
-    figures
-        Further text files by name, such as ``curves.svg``.
+    curves
+        SVG of its training and that of the others; None for another member of an ensemble.
     """
 
     potential: Potential
     card: ModelCard
-    figures: dict[str, str]
+    curves: str | None
+
+
+def check_replaceable(directory: Path) -> None:
+    """Refuse to publish where something else would be lost.
+
+    Parameters
+    ----------
+    directory
+        Where a model is to be published.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or holds something that is not of a model published earlier.
+    """
+    if not directory.exists():
+        return
+    found = {path.name for path in directory.iterdir()} if directory.is_dir() else {directory.name}
+    if strays := sorted(found - OWN if CARD_FILE in found else found):
+        raise InputError(
+            f"{directory}: holds {', '.join(strays[:3])}, which a model would replace; choose another folder"
+        )
 
 
 def publish(members: Sequence[TrainedModel], directory: Path) -> ModelCard:
@@ -64,16 +92,21 @@ def publish(members: Sequence[TrainedModel], directory: Path) -> ModelCard:
 
     Raises
     ------
+    InputError
+        If something else would be lost.
     ArchiveError
         If it cannot be written, for example because the disk is full. An earlier model there stays whole.
     """
-    staging = directory.parent / f".{directory.name}-{uuid.uuid4().hex[:8]}"
+    check_replaceable(directory)
+    staging = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)  # of a publication that was killed
     try:
         card = _write(members[0], staging)
         for number, member in enumerate(members[1:], start=2):
             _write(member, staging / ENSEMBLE / str(number))
         durable.sync_tree(staging)
-        _replace(staging, directory)
+        _put(staging, directory)
+        durable.sync_directory(directory.parent)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
         raise ArchiveError(f"{directory}: the model is not saved: {error}") from error
     finally:
@@ -84,21 +117,28 @@ def publish(members: Sequence[TrainedModel], directory: Path) -> ModelCard:
 def _write(member: TrainedModel, directory: Path) -> ModelCard:
     directory.mkdir(parents=True)
     save_model(member.potential, directory, level_of_theory=member.card.level_of_theory)
-    for name, text in member.figures.items():
-        (directory / name).write_text(text, encoding="utf-8")
+    if member.curves is not None:
+        (directory / CURVES).write_text(member.curves, encoding="utf-8")
     files = {path.name: file_digest(path) for path in sorted(directory.iterdir()) if path.is_file()}
     card = member.card.model_copy(update={"files": files})
     (directory / CARD_FILE).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(card_text(card), encoding="utf-8")
+    (directory / README).write_text(card_text(card), encoding="utf-8")
     return card
 
 
-def _replace(staging: Path, directory: Path) -> None:
-    """Put a directory in the place of another, which is whole until the very last."""
+def _put(staging: Path, directory: Path) -> None:
+    """Rename a directory; one that is there already takes its name in the same instant, where the file system can."""
     if not directory.exists():
         os.rename(staging, directory)
-        return
-    old = staging.with_name(staging.name + "-old")
-    os.rename(directory, old)
-    os.rename(staging, directory)
-    shutil.rmtree(old, ignore_errors=True)
+    elif not _exchange(staging, directory):
+        old = staging.with_suffix(".old")
+        os.rename(directory, old)
+        os.rename(staging, directory)
+        os.rename(old, staging)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths by Linux's renameat2, and say whether that was done."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return renameat2 is not None and renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pymatgen.core import Composition
+
 from defect_surrogate.dataset.cleaning import drop_high_energies
 from defect_surrogate.dataset.direct import direct_sample
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
@@ -69,7 +71,7 @@ def training_data(folders: Sequence[str], *, split: SplitSettings, frames: Frame
         If a dataset cannot be read, they differ in level of theory, or they cannot be split.
     """
     datasets = [read_dataset(Path(folder)) for folder in folders]
-    cleaned = drop_high_energies(merged(datasets, folders), window=frames.energy_window)
+    cleaned = drop_high_energies(_named(merged(datasets, folders), split), window=frames.energy_window)
     for dropped in cleaned.dropped:
         logger.info("dropped: %s", dropped)
     even = evenly_spaced(cleaned.dataset, per_relaxation=frames.per_relaxation, bulk_per_host=frames.bulk_per_host)
@@ -126,7 +128,22 @@ def merged(datasets: Sequence[Dataset], names: Sequence[str]) -> Dataset:
             known = frames.setdefault(frame.name, frame)
             if known is not frame and abs(known.energy - frame.energy) > 1e-6:
                 raise DatasetError(f"{name}: has another {frame.name} than the datasets before it")
-    return replace(datasets[0], frames=tuple(frames[name] for name in sorted(frames)))
+    in_order = sorted(frames.values(), key=lambda frame: (frame.host, frame.defect, frame.label, frame.step))
+    return replace(datasets[0], frames=tuple(in_order))
+
+
+def _named(dataset: Dataset, split: SplitSettings) -> Dataset:
+    """Leave out the compositions that the settings do not name, if they name those of training."""
+    if split.training is None:
+        return dataset
+    wanted = {
+        Composition(text).reduced_formula for text in (*split.training, *(split.test or ()), *(split.validation or ()))
+    }
+    if absent := sorted(wanted - set(dataset.compositions)):
+        raise DatasetError(
+            f"split: {', '.join(absent)} is not in the data, which have {', '.join(dataset.compositions)}"
+        )
+    return dataset.select(lambda frame: frame.composition in wanted)
 
 
 def _by_direct(dataset: Dataset, parts: Split, *, total: int | None) -> Dataset:

@@ -152,6 +152,7 @@ def identity(data: TrainingData, settings: TrainSettings, *, member: int, start:
         {
             "train": data.train.digest,
             "validation": data.validation.digest,
+            "architecture": settings.architecture.model_dump(),
             "optimisation": settings.optimisation.model_dump(exclude={"epochs", "patience"}),
             "trainable": settings.trainable,
             "member": member,
@@ -181,7 +182,8 @@ def _start(data: TrainingData, settings: TrainSettings, *, seed: int) -> _Start:
     if method == "base":
         return _Start(base.model, _WORDS[method], before)
     energies = _energies(method, data.train, settings, elements=base.model.model.element_types, base=base)
-    return _Start(set_reference_energies(base.model, energies), _WORDS[method], before)
+    set_reference_energies(base.model, energies)
+    return _Start(base.model, _WORDS[method], before)
 
 
 _WORDS = {

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from defect_surrogate.dataset.frames import Dataset
-from defect_surrogate.errors import GateError
+from defect_surrogate.errors import DatasetError, GateError
 from defect_surrogate.evaluation import evaluate
 from defect_surrogate.metrics import Errors
 from defect_surrogate.surrogates import Potential, predict
@@ -33,19 +33,23 @@ def held_out_errors(potential: Potential, dataset: Dataset) -> HeldOutErrors:
     Returns
     -------
     HeldOutErrors
-        Absolute energies only if the model is of the level of theory of the frames.
+        Absolute energies only if the model was made for the level of theory of the frames.
 
     Raises
     ------
+    DatasetError
+        If no frame has a defect.
     PotentialError
         If it does not know an element.
     """
     figures = evaluate(predict(potential, dataset.frames), dataset).defects
+    if figures.forces is None:
+        raise DatasetError(f"no frame with a defect to measure {potential.name} on")
     return HeldOutErrors(
         name=potential.name,
         digest=potential.digest,
-        energy_mae=_mae(figures.energy) if potential.level_of_theory == dataset.level_of_theory else None,
-        force_mae=_mae(figures.forces) or 0.0,
+        energy_mae=_mae(figures.energy) if potential.made_for == dataset.level_of_theory else None,
+        force_mae=figures.forces.mae,
         stress_mae=_mae(figures.stress),
         relative_energy_mae=_mae(figures.relative_energy),
         low_energy_mae=_mae(figures.low_energy),
@@ -100,7 +104,7 @@ def check(candidate: HeldOutErrors | None, others: Sequence[HeldOutErrors], *, f
     GateError
         Naming figures and models.
     """
-    found = ["no frame is held out to measure it on"] if candidate is None else faults(candidate, others)
+    found = ["no frame with a defect is held out to measure it on"] if candidate is None else faults(candidate, others)
     if candidate is not None and not math.isfinite(candidate.force_mae):
         found.append(f"force_mae {candidate.force_mae} meV/Å")
     if not found:

@@ -20,6 +20,8 @@ from defect_surrogate.dataset.frames import LabelledFrame
 from defect_surrogate.errors import DatasetError
 
 PERIODIC = np.array([1, 1, 1], dtype=np.int64)
+MOST_ATOMS = int(np.iinfo(np.uint16).max)
+FARTHEST_IMAGE = int(np.iinfo(np.int8).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ def frame_graphs(
     ------
     DatasetError
         Naming frame and element, if the model does not know an element; or naming the frame, if no two atoms are
-        neighbours.
+        neighbours, or if it has too many atoms, or atoms too many cells away, for the types that graphs are kept in.
     """
     index = {Element(symbol).Z: position for position, symbol in enumerate(elements)}
     return [_graph(frame, index, cutoff, reference_energies) for frame in frames]
@@ -174,6 +176,8 @@ def _graph(
     if unknown:
         symbols = ", ".join(Element.from_Z(number).symbol for number in unknown)
         raise DatasetError(f"{frame.name}: the model does not know {symbols}")
+    if len(frame.numbers) > MOST_ATOMS:
+        raise DatasetError(f"{frame.name}: {len(frame.numbers)} atoms; a graph holds {MOST_ATOMS}")
     positions = np.ascontiguousarray(frame.positions, dtype=np.float64)
     cell = np.ascontiguousarray(frame.cell, dtype=np.float64)
     centres, neighbours, images, distances = find_points_in_spheres(
@@ -183,6 +187,8 @@ def _graph(
     if not apart.any():
         raise DatasetError(f"{frame.name}: no two atoms within {cutoff:g} Å of each other")
     centres, neighbours, images = centres[apart], neighbours[apart], images[apart]
+    if np.abs(images).max() > FARTHEST_IMAGE:
+        raise DatasetError(f"{frame.name}: atoms {np.abs(images).max():g} cells away; a graph holds {FARTHEST_IMAGE}")
     order = np.argsort(centres, kind="stable")
     node_types = np.array([index[int(number)] for number in frame.numbers], dtype=np.uint8)
     stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress / GPa

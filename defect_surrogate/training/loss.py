@@ -73,7 +73,7 @@ def interaction_energies(
     graphs
         k frames.
     threebody_cutoff
-        See ``batch_of``.
+        Radius of the three-body triples, Å; None if the network makes its own.
 
     Returns
     -------

@@ -14,6 +14,11 @@ from defect_surrogate.settings import Section
 class SplitSettings(Section):
     """Which compositions are learnt from, and which are kept for measuring."""
 
+    training: list[str] | None = Field(
+        None,
+        description="Compositions learnt from, or drawn from for parts that are not named; all that are in no other part when "
+        "absent.",
+    )
     test: list[str] | None = Field(None, description="Compositions held out; drawn when absent.")
     validation: list[str] | None = Field(None, description="Compositions for validation; drawn when absent.")
     test_fraction: float = Field(0.27, gt=0, lt=1, description="Share of the compositions drawn for the test.")

@@ -7,9 +7,11 @@ numbers, so that a training continued from its saved state takes the very steps 
 import copy
 import dataclasses
 import logging
+import math
 import os
 import pickle
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,10 @@ STATE_FILE = "training.pt"
 
 SAVE_SECONDS = 60.0
 """Least time between two saved states within an epoch, so that a kill costs a minute; a state is some megabytes."""
+
+
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+"""What reading a state that was not written here, or not whole, can raise."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Epoch:
     number
         Counted from 1.
     learning_rate
-        Of this epoch.
+        Of this epoch, dimensionless.
     training
         Mean over its steps, each with the weights it had.
     validation
@@ -271,12 +277,9 @@ class _Loop:
     def _step(self, batch: FrameBatch) -> None:
         errors = batch_errors(self._potential, batch)
         loss = weighted_loss(errors.squared, errors.counts, self._settings)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"epoch {self._state.epoch}, step {self._state.step + 1}: the loss is {float(loss)}; lower learning_rate"
-            )
+        self._check(float(loss), f"step {self._state.step + 1}")
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward(inputs=self._parameters)  # positions and strain are leaves too, and need no gradient
         torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.largest_gradient)
         self._optimiser.step()
         done = self._state.step + 1 + (self._state.epoch - 1) * -(-len(self._training) // self._settings.batch_size)
@@ -290,12 +293,15 @@ class _Loop:
         self._load(self._average)
         errors = mean_errors(self._potential, self._validation, settings=self._settings)
         self._load(current)
+        self._check(errors.loss, "validation")
         return Epoch(self._state.epoch, learning_rate, _means(self._state, self._settings), errors, seconds)
 
+    def _check(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(f"epoch {self._state.epoch}, {where}: the loss is {loss}; lower learning_rate")
+
     def _load(self, values: Sequence[torch.Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.copy_(value)
+        _copy(values, self._parameters)
 
     def _save(self) -> None:
         content = {
@@ -325,20 +331,28 @@ class _Loop:
         if not path.exists():
             return
         try:
+            if damaged := zipfile.ZipFile(path).testzip():  # torch.load looks at no checksum
+                raise ValueError(f"{damaged} is damaged")
             content = torch.load(path, map_location=self._device, weights_only=True)
             if content["identity"] != self._identity:
                 raise TrainingError(
                     f"{path}: the state of a training with other data or settings; choose another folder"
                 )
-            self._load(content["parameters"])
-            self._average, self._best = content["average"], content["best"]
+            for name, values in (("parameters", self._parameters), ("average", self._average), ("best", self._best)):
+                _copy(content[name], values)
             self._optimiser.load_state_dict(copy.deepcopy(content["optimiser"]))
             self._state = _State(**content["state"])
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        except DAMAGE as error:
             raise TrainingError(f"{path}: cannot be continued, and can be deleted to start anew: {error}") from error
         for name in ("squared", "absolute", "counts"):
             setattr(self._state, name, getattr(self._state, name).cpu())
         logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
+
+
+def _copy(values: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> None:
+    with torch.no_grad():
+        for target, value in zip(targets, values, strict=True):
+            target.copy_(value)
 
 
 def _add(state: _State, errors: Any) -> None:

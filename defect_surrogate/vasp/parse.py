@@ -55,7 +55,35 @@ def parse_run(directory: Path) -> Relaxation:
     else:
         raise ReferenceRunError(f"{directory}: neither vasprun.xml nor OUTCAR, plain or compressed")
     report = read_text(outcar) if outcar is not None else None
-    return _relaxation(output, report=report, corrections=_corrections(directory / "custodian.json"))
+    return _relaxation(output, report=report, corrections=read_corrections(directory / "custodian.json"))
+
+
+def read_corrections(path: Path) -> tuple[str, ...]:
+    """Put custodian's log into words; read as plain JSON, because decoding it would call what it names.
+
+    Parameters
+    ----------
+    path
+        Its ``custodian.json``; nothing was corrected if there is none.
+
+    Returns
+    -------
+    tuple of str
+        Each handler, what it found and what it changed, in order.
+
+    Raises
+    ------
+    ReferenceRunError
+        If it is not a log of custodian.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        corrections = [correction for entry in entries for correction in entry["corrections"]]
+        return tuple(_in_words(correction) for correction in corrections)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReferenceRunError(f"{path}: is not a log of custodian: {error!r}") from error
 
 
 def _relaxation(output: VaspOutput, *, report: str | None, corrections: tuple[str, ...]) -> Relaxation:
@@ -134,18 +162,6 @@ def _converged(output: VaspOutput, frames: tuple[Frame, ...], report: str | None
         free = np.array(frames[-1].structure.site_properties.get("selective_dynamics", True), dtype=bool)
         return max_force(np.where(free, frames[-1].forces, 0.0)) <= -threshold
     return len(frames) > 1 and abs(frames[-1].energy - frames[-2].energy) < threshold
-
-
-def _corrections(path: Path) -> tuple[str, ...]:
-    """Put custodian's log into words; read as plain JSON, because decoding it would call what it names."""
-    if not path.is_file():
-        return ()
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        corrections = [correction for entry in entries for correction in entry["corrections"]]
-        return tuple(_in_words(correction) for correction in corrections)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReferenceRunError(f"{path}: is not a log of custodian: {error!r}") from error
 
 
 def _in_words(correction: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from custodian import Custodian
+from custodian.custodian import CustodianError, NonRecoverableError
 from custodian.utils import tracked_lru_cache
 from custodian.vasp.handlers import WalltimeHandler
 from custodian.vasp.validators import VaspFilesValidator, VasprunXMLValidator
@@ -22,12 +23,12 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, UnknownPotcarWarning
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
-from defect_surrogate.errors import ReferenceInputError, ReferenceRunError
+from defect_surrogate.errors import DefectSurrogateError, ReferenceInputError, ReferenceRunError
 from defect_surrogate.relaxation import Frame, Relaxation
 from defect_surrogate.vasp.command import find_command, guarded_command
 from defect_surrogate.vasp.handlers import ReferenceJob, handlers, walltime_buffer
 from defect_surrogate.vasp.inputs import ReferenceMethod, grouped_order, write_inputs
-from defect_surrogate.vasp.parse import parse_run
+from defect_surrogate.vasp.parse import parse_run, read_corrections
 
 PATH_TAGS = frozenset(
     (
@@ -76,9 +77,24 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
     ReferenceInputError
         If the executable is missing or refuses its inputs.
     ReferenceRunError
-        Naming the directory, exit code or signal and the last lines of vasp.out, if the run broke, could not be
-        corrected, was corrected in a way that changes the energy surface, or left output that cannot be believed.
+        Naming the directory, exit code or signal, what custodian's handlers found and the last lines of vasp.out, if the
+        run broke, could not be corrected, was corrected in a way that changes the energy surface, or left output that
+        cannot be believed. No other error leaves here, and no error with a cause: Dask sends causes along, and those of
+        custodian break on the way.
     """
+    try:
+        return _relaxed(structure, method, directory)
+    except DefectSurrogateError as error:
+        _log.debug("%s", directory, exc_info=True)
+        broke = error
+    except Exception as error:
+        _log.debug("%s", directory, exc_info=True)
+        broke = ReferenceRunError(f"{directory}: {type(error).__name__}: {error}")
+    broke.__cause__ = broke.__context__ = None
+    raise broke
+
+
+def _relaxed(structure: Structure, method: ReferenceMethod, directory: Path) -> Relaxation:
     command = find_command(method.command)
     write_inputs(structure, method, directory)
     job = ReferenceJob(
@@ -143,7 +159,9 @@ def _failure(
     code = job.exit_code
     ending = f"killed by {job.killed_by.name}" if job.killed_by else f"exit code {code}"
     words = " ".join(line.strip(" |\n") for line in deque(output, 12)) + " ".join(_tail(directory / "std_err.txt", 5))
-    what = f"{' '.join(method.command)}: {ending}; {type(error).__name__}: {error}"
+    said = [] if isinstance(error, NonRecoverableError) else [str(error)]  # it names the address of a handler
+    found = read_corrections(directory / "custodian.json") if isinstance(error, CustodianError) else ()
+    what = f"{' '.join(method.command)}: {ending}; {type(error).__name__}: {'; '.join([*said, *found])}"
     message = f"{directory}: {what}; vasp.out ends: {words.strip()}"
     refused = any(text in line for line in output for text in _REFUSALS)
     before_first_step = not (directory / "OSZICAR").is_file() or "F=" not in (directory / "OSZICAR").read_text()

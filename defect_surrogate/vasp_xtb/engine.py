@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .linear_algebra import OPENBLAS  # noqa: F401  # isort: skip  (loaded before tblite, to be used by it)
+
 import numpy as np
 from ase.units import Bohr, Hartree, kB
 from tblite.exceptions import TBLiteRuntimeError

@@ -1,12 +1,27 @@
 """A search whose relaxations are made up: it costs nothing, and every number in it is known."""
 
-from collections.abc import Callable
+import logging
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import SearchSettings
+from flows.progress import PACKAGES
 from flows.search import Work
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_process() -> Iterator[None]:
+    """Put back what a command changes in its process."""
+    loggers = [logging.getLogger(name) for name in PACKAGES]
+    before = [(one.level, one.handlers[:], one.propagate) for one in loggers]
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
+        one.level, one.handlers, one.propagate = level, handlers, propagate
 
 
 def made_up(work: Work, energy: float) -> Relaxation:

@@ -1,9 +1,7 @@
 """The command line: help, exit codes, one clear line for each error, pure JSON."""
 
 import json
-import logging
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,22 +13,9 @@ from typer.testing import CliRunner
 from defect_surrogate.errors import ReferenceRunError
 from defect_surrogate.relaxation import Unit
 from flows.cli import app
-from flows.progress import PACKAGES
 from flows.run_folder import create_run, locked
 
 COMMANDS = ("search", "analyse", "resume", "status", "report", "reindex", "doctor")
-
-
-@pytest.fixture(autouse=True)
-def _unchanged_process():
-    """Put back what a command changes in its process."""
-    loggers = [logging.getLogger(name) for name in PACKAGES]
-    before = [(one.level, one.handlers[:], one.propagate) for one in loggers]
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
-        one.level, one.handlers, one.propagate = level, handlers, propagate
 
 
 def run(*arguments):

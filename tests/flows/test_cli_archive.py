@@ -1,7 +1,5 @@
 """``pack`` and ``unpack``: where the archive is, what is said, and the exit codes."""
 
-import logging
-import signal
 import tarfile
 from io import BytesIO
 
@@ -11,19 +9,6 @@ from typer.testing import CliRunner
 from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows.cli import app
-from flows.progress import PACKAGES
-
-
-@pytest.fixture(autouse=True)
-def _unchanged_process():
-    """Put back what a command changes in its process."""
-    loggers = [logging.getLogger(name) for name in PACKAGES]
-    before = [(one.level, one.handlers[:], one.propagate) for one in loggers]
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
-        one.level, one.handlers, one.propagate = level, handlers, propagate
 
 
 def run(*arguments):

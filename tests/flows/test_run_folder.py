@@ -7,8 +7,8 @@ import pytest
 
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Unit
-from defect_surrogate.settings import MinimaSettings, SearchSettings
-from flows.run_folder import create_run, locked, open_run
+from defect_surrogate.settings import BuildSettings, MinimaSettings, SearchSettings
+from flows.run_folder import WorkFolder, create_build, create_run, locked, open_folder, open_run
 
 
 @pytest.fixture
@@ -71,6 +71,26 @@ def test_units_are_noted_and_forgotten_at_the_next_search(tmp_path, host_file, c
     assert run.units() == {first.name: first.key, second.name: second.key}
     run.note_units([], first=True)
     assert run.units() == {}
+
+
+def test_a_folder_of_built_data_is_opened_for_its_units_and_refused_as_a_search(tmp_path):
+    create_build(tmp_path / "set", ["CdTe.cif"], BuildSettings())
+    assert open_folder(tmp_path / "set") == WorkFolder(tmp_path / "set")
+    with pytest.raises(InputError, match="run build-dataset again"):
+        open_run(tmp_path / "set")
+    with pytest.raises(InputError, match=r"no run\.json"):
+        open_folder(tmp_path)
+
+
+def test_a_search_in_a_folder_of_built_data_finds_its_archive_and_is_a_search(tmp_path, host_file):
+    create_build(tmp_path / "set", [str(host_file)], BuildSettings())
+    run = create_run(tmp_path / "set", str(host_file), SearchSettings())
+    assert open_run(tmp_path / "set") == run
+
+
+def test_a_file_cannot_become_a_folder_of_built_data(host_file):
+    with pytest.raises(InputError, match="cannot be the folder of a run"):
+        create_build(host_file, [], BuildSettings())
 
 
 def _try_to_lock(path, answers):

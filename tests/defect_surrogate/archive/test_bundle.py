@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive, reindex
 from defect_surrogate.archive.bundle import pack, unpack
-from defect_surrogate.archive.records import _digest_of
+from defect_surrogate.archive.records import manifest_digest
 from defect_surrogate.errors import ArchiveError, InputError
 from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 
@@ -104,7 +104,7 @@ def tampered(bundle, label, change, *, seal=True):
     if seal:
         del content["digest"]
     change(content)
-    contents[name] = json.dumps(content | ({"digest": _digest_of(content)} if seal else {})).encode()
+    contents[name] = json.dumps(content | ({"digest": manifest_digest(content)} if seal else {})).encode()
     write(bundle, contents)
 
 

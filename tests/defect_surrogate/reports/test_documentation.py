@@ -4,20 +4,24 @@ from pathlib import Path
 import pytest
 
 from defect_surrogate.reports.documentation import (
+    BUILD_PAGE_NAME,
     CLASSES,
     PAGE_NAME,
     SCHEMA_NAME,
     SETTINGS_PAGE_NAME,
+    TRAIN_PAGE_NAME,
+    build_page,
     field_descriptions,
     json_schema,
     reference_page,
+    train_page,
     write_documentation,
 )
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("name", [PAGE_NAME, SCHEMA_NAME, SETTINGS_PAGE_NAME])
+@pytest.mark.parametrize("name", [PAGE_NAME, SCHEMA_NAME, SETTINGS_PAGE_NAME, BUILD_PAGE_NAME, TRAIN_PAGE_NAME])
 def test_committed_documentation_is_up_to_date(tmp_path, name):
     write_documentation(tmp_path)
     committed, made = ((folder / name).read_text(encoding="utf-8") for folder in (REFERENCE, tmp_path))
@@ -42,3 +46,15 @@ def test_page_says_types_in_words():
     assert "| `site` | [number, number, number] |" in page
     assert "| `hosts` | array of [HostReport](#hostreport) |" in page
     assert '| `level` | `"surrogate"` or `"reference"` |' in page
+
+
+def test_settings_pages_name_every_key_and_its_default():
+    train = train_page()
+    assert "| `data` | `required` | Folders of datasets" in train
+    assert "| `base` | `absent` | Checkpoint to start from" in train
+    assert "| `batch_size` | `4` |" in train
+    build = build_page()
+    assert "## `bulk`" in build
+    assert "| `isolated_atoms` | `false` |" in build
+    assert "[`reference`](settings.md#reference)" in build
+    assert "## `reference`" not in build

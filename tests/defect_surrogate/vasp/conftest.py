@@ -65,7 +65,8 @@ def finished_vasp(finished: tuple[Path, Relaxation], tmp_path: Path) -> Path:
     for source in finished[0].iterdir():
         text = source.read_text().replace("STANDIN-XTB", "06Sep2000")
         text = text.replace("vasp-xtb: a GFN-xTB stand-in, not VASP", "vasp")
-        text = text.replace('name="version"> 0.1.0<', 'name="version"> 6.4.2<').replace("GFN1-xTB by tblite 0.8.0", "")
+        text = text.replace("GFN1-xTB by tblite 0.8.0", "")
+        text = re.sub('name="version"> [0-9.]+<', 'name="version"> 6.4.2<', text)
         if source.name == "OUTCAR":
             text = " vasp.6.4.2 20Jul23 (build) gamma-only\n" + text
         if source.name == "vasprun.xml":

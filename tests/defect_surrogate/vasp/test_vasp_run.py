@@ -196,6 +196,24 @@ def test_corrections_end(water, tmp_path, fake_executable):
     assert (tmp_path / "run" / "runs").read_text() == "run\n" * 2
 
 
+def test_what_custodian_cannot_mend_is_named_and_comes_back_from_a_worker(water, tmp_path, fake_executable):
+    """custodian's own error cannot be unpickled, and with tblib, which Dask installs, causes and contexts are pickled too."""
+    command = fake_executable("vasp-xtb", f"{REAL}; echo ' internal error in SET_CORE_WF'")
+    with pytest.raises(
+        ReferenceRunError, match="NonRecoverableError: VaspErrorHandler: set_core_wf → nothing"
+    ) as caught:
+        relax_with_vasp(water, _method(water, vasp_cmd=command, defect_incar={"NSW": 0}), directory=tmp_path / "run")
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy)) == (ReferenceRunError, str(caught.value))
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_ours(water, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ReferenceRunError, match="file/run: NotADirectoryError"):
+        relax_with_vasp(water, _method(water), directory=tmp_path / "file" / "run")
+
+
 def test_walltime_stops_the_executable_and_is_a_result(water, tmp_path, monkeypatch):
     monkeypatch.setenv("CUSTODIAN_WALLTIME_START", "Mon Jan 01 00:00:00 UTC 2001")
     method = replace(_method(water, defect_incar=ENDLESS), walltime=10)

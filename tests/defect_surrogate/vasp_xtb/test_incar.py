@@ -89,6 +89,8 @@ def test_width_from_environment_and_incar_wins(tmp_path: Path) -> None:
         ("ISPIN = 3", "ISPIN = 3"),
         ("NELM = 0", "NELM = 0"),
         ("POTIM = 0", "POTIM = 0.0"),
+        ("SYMPREC = 0", "SYMPREC = 0.0: must be positive"),
+        ("SYMPREC = -1E-5", "SYMPREC = -1e-05"),
         ("PSTRESS = 10", "PSTRESS = 10.0"),
         ("ISMEAR = -1; SIGMA = 0", "SIGMA = 0.0"),
         ("XTB_METHOD = PBE", "XTB_METHOD = PBE"),

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import spglib
 from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixAtoms, FixScaled
@@ -105,6 +107,36 @@ def test_isif_3_relaxes_the_cell(write_inputs: WriteInputs, run_in: RunIn) -> No
     relaxed.calc = TBLite(method="GFN1-xTB", accuracy=0.01, verbosity=0)
     assert np.abs(relaxed.get_stress()).max() * relaxed.get_volume() / len(relaxed) < 0.02
     assert 1 < len(frames(directory)) < 30
+
+
+@pytest.mark.parametrize(("isym", "angle"), [(2, 180.0), (0, 106.0)])
+def test_symmetry_of_the_start_is_kept_unless_isym_is_zero(
+    write_inputs: WriteInputs, run_in: RunIn, isym: int, angle: float
+) -> None:
+    """Linear water is a saddle point, which symmetry alone holds; the start is off it by less than SYMPREC."""
+    water = Atoms("OH2", positions=[[6, 6, 6], [6.96, 6.01, 6], [5.04, 6, 6]], cell=[12.0] * 3, pbc=True)
+    directory = write_inputs(water, incar=f"NSW = 60; IBRION = 2; EDIFFG = -0.02; SYMPREC = 0.05; ISYM = {isym}")
+    assert ACCURACY in run_in(directory)
+    assert frames(directory)[-1].get_angle(1, 0, 2, mic=True) == pytest.approx(angle, abs=2)
+
+
+def test_a_crystal_whose_positions_are_rounded_keeps_its_space_group(write_inputs: WriteInputs, run_in: RunIn) -> None:
+    """Wurtzite: thirds with six decimals. Each ionic step is another structure, so that none is paid for twice."""
+    crystal = bulk("ZnS", "wurtzite", a=3.9, c=6.4)
+    crystal = crystal[np.argsort(crystal.numbers)[::-1]]
+    crystal.set_scaled_positions(crystal.get_scaled_positions().round(6))
+    directory = write_inputs(crystal, incar="NSW = 80; IBRION = 2; EDIFFG = -0.02; ISIF = 3; XTB_MIN_WIDTH = 3")
+    assert ACCURACY in run_in(directory)
+    steps = frames(directory)
+    relaxed = steps[-1]
+    assert np.abs(relaxed.cell - crystal.cell).max() > 0.01
+    cell = (relaxed.cell.array, relaxed.get_scaled_positions(), relaxed.numbers)
+    assert spglib.get_spacegroup(cell, symprec=1e-5) == "P6_3mc (186)"
+    moves = [
+        max(np.abs(one.positions - other.positions).max(), np.abs(one.cell - other.cell).max())
+        for one, other in pairwise(steps)
+    ]
+    assert min(moves) > 1e-7
 
 
 def test_isif_2_keeps_the_cell(water: Atoms, write_inputs: WriteInputs, run_in: RunIn) -> None:

@@ -1,0 +1,194 @@
+"""The paper's tables made again on the family: one training for each row, errors on compositions that none has seen.
+
+    python benchmarks/family/tables.py NAME...     of those below, or all; resumable
+
+Each row is a `defect-surrogate train` with its settings in runs/tables/<table>/<row>.yaml; its card holds the errors. Results
+go to docs/results/<table>.md and .json. They are Supplementary Tables 2, 3, 9, 10, 11, 4 and 14, in this order, of
+doi:10.1038/s41524-024-01303-9.
+"""
+
+import argparse
+import copy
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from campaign import DATA, ROOT, RUNS, TRAINING, UNSEEN, defect_surrogate
+
+DATASET = ROOT / "runs" / "family-dataset"
+TABLES = ROOT / "runs" / "tables"
+RESULTS = ROOT / "docs" / "results"
+BASE = ROOT / "models" / "gfn1-bulk"
+CHALCOHALIDES = ("BiSCl", "BiSeCl", "BiSeI", "SbSeBr", "BiTeI", "BiTeBr", "SbSeI", "BiSeBr")
+
+ISOLATED_ATOMS = yaml.safe_load((Path(__file__).parent / "isolated_atoms.yaml").read_text())
+
+VALIDATION = ("MgTe", "CuAlSe2", "Bi2S3")
+FIRST = ("CdSe", "HgTe", "SnS", "SbSeBr", "BiTeI", "AgGaS2")
+"""The fewest training compositions with all elements of the unseen ones."""
+GROWING = FIRST + tuple(host for host in TRAINING if host not in FIRST + VALIDATION)
+
+COMMON: dict[str, Any] = {
+    "data": ["runs/family-dataset"],
+    "split": {"test": sorted(UNSEEN), "validation": list(VALIDATION)},
+    "architecture": {"units": 32},
+    "optimisation": {"epochs": 20, "learning_rate": 1e-3, "energy_weight": 10.0},
+    "baseline": None,
+}
+"""Smaller networks and fewer epochs than the published models: rows are compared with each other, not with those."""
+
+
+BASED = {"base": str(BASE.relative_to(ROOT))}
+HELD_OUT_CHALCOHALIDES = sorted(set(UNSEEN) & set(CHALCOHALIDES))
+
+ROWS: dict[str, dict[str, dict[str, Any]]] = {
+    "reference-energies": {
+        "bulk": {"reference_energies": "bulk"},
+        "isolated atoms": {"reference_energies": "isolated atoms", "isolated_atoms": ISOLATED_ATOMS},
+        "defects": {"reference_energies": "defects"},
+        "bulk, close to isolated atoms": {"reference_energies": "bulk", "isolated_atoms": ISOLATED_ATOMS},
+    },
+    "sampling": {
+        "evenly spaced, 10": {"frames": {"bulk_per_host": 0}},
+        "DIRECT, as many": {"frames": {"bulk_per_host": 0, "method": "DIRECT"}},
+        "evenly spaced, 5": {"frames": {"bulk_per_host": 0, "per_relaxation": 5}},
+    },
+    "fine-tuning": {
+        "fine-tuning, all layers": BASED,
+        "fine-tuning, last layer": BASED | {"trainable": "last layer"},
+        "fine-tuning, last two layers": BASED | {"trainable": "last two layers"},
+        "from scratch": {},
+    },
+    "bulk-frames": {
+        "defects and bulk": BASED,
+        "defects only": BASED | {"frames": {"bulk_per_host": 0}},
+    },
+    "learning-curve": {
+        f"{count} compositions": BASED | {"split": {"training": list(GROWING[:count])}}
+        for count in (6, 12, 18, len(GROWING))
+    },
+    "architectures": {name: {"architecture": {"name": name}} for name in ("M3GNet", "TensorNet", "CHGNet", "SO3Net")},
+    "chalcohalides": {
+        "chalcohalides": {
+            "split": {
+                "test": HELD_OUT_CHALCOHALIDES,
+                "training": [host for host in TRAINING if host in CHALCOHALIDES],
+                "validation": [],
+            }
+        },
+        "all": {"split": {"test": HELD_OUT_CHALCOHALIDES}},
+    },
+}
+"""Rows of each table: name and what differs from ``COMMON``."""
+
+
+def make(table: str) -> None:
+    """Train the rows of a table that are not trained, and write it."""
+    cards = {}
+    for name, changes in ROWS[table].items():
+        folder = TABLES / table / name.replace(" ", "-").replace(",", "")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        settings = folder.with_suffix(".yaml")
+        settings.write_text(yaml.safe_dump(merged(COMMON, changes), sort_keys=False))
+        if not (folder / "card.json").exists():
+            defect_surrogate("train", settings, "--out", folder, "--force")
+        cards[name] = json.loads((folder / "card.json").read_text())
+    write(table, cards)
+
+
+def write(table: str, cards: dict[str, Any]) -> None:
+    """Write a table as Markdown and JSON."""
+    columns = {
+        "E (meV/atom)": "energy_mae",
+        "E relative (meV/atom)": "relative_energy_mae",
+        "E relative < 5 eV (meV/atom)": "low_energy_mae",
+        "F (meV/Å)": "force_mae",
+        "S (GPa)": "stress_mae",
+        "Spearman": "spearman",
+    }
+    rows = []
+    for name, card in cards.items():
+        own, split = card["held_out"][0], card["split"]
+        rows.append(
+            {
+                "": name,
+                "training frames": split["training_frames"],
+                "compositions": len(split["training"]),
+                "weights": card["parameters"],
+            }
+            | {heading: own[key] for heading, key in columns.items()}
+        )
+    first = next(iter(cards.values()))
+    lines = [f"# {table.replace('-', ' ').capitalize()}", ""]
+    lines += [f"    python benchmarks/family/tables.py {table}", ""]
+    lines += [
+        f"Mean absolute errors on {first['split']['test_frames']} frames of {', '.join(first['split']['test'])}, which no row "
+        f"has seen, at {first['level_of_theory']}.",
+        "",
+        *markdown(rows),
+        "",
+        "Common settings:",
+        "",
+        "```yaml",
+        yaml.safe_dump(COMMON, sort_keys=False).rstrip(),
+        "```",
+        "",
+        "Versions: " + ", ".join(f"{library} {version}" for library, version in first["versions"].items()) + ".",
+        "",
+    ]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{table}.md").write_text("\n".join(lines))
+    (RESULTS / f"{table}.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def markdown(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Return the lines of a table."""
+    yield "| " + " | ".join(rows[0]) + " |"
+    yield "| --- |" + " ---: |" * (len(rows[0]) - 1)
+    for row in rows:
+        values = (
+            f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
+            for value in row.values()
+        )
+        yield "| " + " | ".join(values) + " |"
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the changes of a row, section by section."""
+    result = copy.deepcopy(settings)
+    for key, value in changes.items():
+        result[key] = {**result.get(key, {}), **value} if isinstance(value, dict) and key != "isolated_atoms" else value
+    return result
+
+
+def dataset() -> None:
+    """Make the dataset of all bundles."""
+    if (DATASET / "dataset.json").exists():
+        return
+    hosts = sorted(path.name.removesuffix(".tar.xz") for path in DATA.glob("*.tar.xz"))
+    for host in hosts:
+        if not (RUNS / host / "archive").exists():
+            defect_surrogate("unpack", DATA / f"{host}.tar.xz", "--out", RUNS / host)
+    defect_surrogate("ingest", *(RUNS / host for host in hosts), "--out", DATASET)
+
+
+NAMES = (
+    *(
+        "reference-energies",
+        "sampling",
+        "fine-tuning",
+        "bulk-frames",
+        "learning-curve",
+        "architectures",
+        "chalcohalides",
+    ),
+)
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=(*ROWS, []), default=[])
+    dataset()
+    for table in parser.parse_args().tables or ROWS:
+        make(table)
