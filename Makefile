@@ -32,6 +32,7 @@ test: lint
 
 benchmark: environment
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf $(VENV) demo-run

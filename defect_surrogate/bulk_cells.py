@@ -1,7 +1,7 @@
 """Strained and rattled cells of a host without a defect, which teach a force field what a crystal resists.
 
-A bulk relaxation visits little but its minimum. Cells drawn over a range of strains and rattles cover the elastic and
-vibrational range instead, as training sets of general force fields do (e.g. doi:10.1038/s41524-024-01264-z).
+A bulk relaxation visits little but its minimum; cells drawn over a range of strains and rattles cover what the crystal resists.
+They stand beside the frames of bulk relaxations, which Mosquera-Lois et al. train on (doi:10.1038/s41524-024-01303-9).
 """
 
 import hashlib

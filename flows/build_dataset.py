@@ -14,10 +14,10 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings
+from flows.hosts import Work
 from flows.progress import show_own_lines
 from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
 from flows.run_folder import create_build, locked
-from flows.search import Work
 from flows.search_host import Batch, Out, relax_with_reference
 from flows.training_driver import host_names
 from flows.workers import local_workers

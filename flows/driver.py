@@ -148,8 +148,9 @@ def rebuild_report(path: Path) -> CampaignReport:
     CampaignReport
         Of what the archive holds.
     """
+    from flows.hosts import Work  # noqa: PLC0415
     from flows.results import write_results  # noqa: PLC0415  (seconds to import)
-    from flows.search import Work, search  # noqa: PLC0415
+    from flows.search import search  # noqa: PLC0415
 
     run = open_run(path)
 

@@ -8,7 +8,8 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
-from flows.search import HostSearch, Work, search
+from flows.hosts import Work
+from flows.search import HostSearch, search
 
 
 @dataclass(frozen=True)

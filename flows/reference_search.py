@@ -18,7 +18,7 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import BuildSettings, ReferenceSettings
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.search import Relax, Work, check_reference, relax_host
+from flows.hosts import Relax, Work, check_reference, relax_host
 
 logger = logging.getLogger(__name__)
 

@@ -6,68 +6,23 @@ relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a 
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet
-from defect_surrogate.hosts import Host, host_with_relaxed_cell, read_host
+from defect_surrogate.hosts import Host, read_host
 from defect_surrogate.minima import LocalMinimum, find_minima
-from defect_surrogate.reconstruction import anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
-from defect_surrogate.settings import ReferenceSearchSettings, SearchSettings
+from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
 from defect_surrogate.vacancies import find_vacancies
-from defect_surrogate.vasp import ReferenceMethod, check_cell, check_executable, reference_method
+from defect_surrogate.vasp import reference_method
+from flows.hosts import Relax, Work, check_reference, relax_host
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Work:
-    """A unit and, at the reference level, how VASP is run for it.
-
-    Attributes
-    ----------
-    unit
-        What is to be relaxed.
-    method
-        Inputs of VASP; None at the surrogate level.
-    """
-
-    unit: Unit
-    method: ReferenceMethod | None = None
-
-
-Relax = Callable[[Sequence[Work]], dict[str, Relaxation]]
-"""Relaxes units and returns those that have a result, by the name of the unit."""
-
-
-@dataclass(frozen=True)
-class RelaxedHost:
-    """A host ready for its vacancies.
-
-    Attributes
-    ----------
-    host
-        With its relaxed cell if there is one.
-    unit
-        Unit of its relaxation; None if its cell is used as given.
-    relaxation
-        Result of the unit, if it has one.
-    """
-
-    host: Host
-    unit: Unit | None
-    relaxation: Relaxation | None
-
-    @property
-    def usable(self) -> bool:
-        """Whether vacancies can be made in its cell."""
-        return self.unit is None or (self.relaxation is not None and self.relaxation.rankable)
 
 
 @dataclass(frozen=True)
@@ -186,52 +141,6 @@ def search(
     return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
 
 
-def relax_host(host: Host, settings: ReferenceSearchSettings, relax_reference: Relax) -> RelaxedHost:
-    """Relax the host itself, unless the settings say otherwise.
-
-    Parameters
-    ----------
-    host
-        As read.
-    settings
-        Of the search.
-    relax_reference
-        Relaxes units at the reference level.
-
-    Returns
-    -------
-    RelaxedHost
-        With the relaxed cell, or with the cell as given if the settings say so.
-    """
-    if not settings.host.relax:
-        return RelaxedHost(host, None, None)
-    work = host_work(host, settings)
-    relaxation = relax_reference([work]).get(work.unit.name)
-    if relaxation is not None and relaxation.rankable:
-        host = host_with_relaxed_cell(host, relaxation.structure, settings=settings.host)
-    return RelaxedHost(host, work.unit, relaxation)
-
-
-def host_work(host: Host, settings: ReferenceSearchSettings) -> Work:
-    """Say how the host itself is relaxed: its unit cell; with the stand-in, which samples Γ only, its supercell.
-
-    Parameters
-    ----------
-    host
-        As read.
-    settings
-        Of the search.
-
-    Returns
-    -------
-    Work
-        Label ``Host`` of the defect ``bulk``.
-    """
-    cell = host.supercell if settings.reference.is_stand_in else host.unit_cell
-    method = reference_method(cell, settings.reference, cell="host")
-    return Work(Unit(host.name, BULK, HOST, "reference", cell, method.digest), method)
-
-
 def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:
     """Say what the surrogate relaxes: every sampling structure.
 
@@ -279,35 +188,6 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
         Work(Unit(vacancy.host, vacancy.label, label, "reference", structure, method.digest), method)
         for label, structure in wanted.items()
     ]
-
-
-def check_reference(host: Host, settings: ReferenceSearchSettings) -> None:
-    """Refuse now what would be refused only after hours of relaxations.
-
-    Parameters
-    ----------
-    host
-        As read.
-    settings
-        Of the search.
-
-    Raises
-    ------
-    InputError
-        If the reference level cannot treat the host or one of its vacancies.
-    """
-    check_executable(settings.reference)
-    check_cell(host.supercell, settings.reference)
-    if settings.host.oxidation_states is None:
-        bonds = anion_bonds(host.supercell, oxidation_states=host.oxidation_states)
-        if bonds:
-            logger.warning(
-                "%s: has anion–anion bonds (%s–%s, %.2f Å), so the oxidation states %s may be wrong, and with them the "
-                "number of missing electrons: set host.oxidation_states",
-                *(host.name, *bonds[0].elements, bonds[0].length, host.oxidation_states),
-            )
-    for vacancy in find_vacancies(host, settings.vacancies):
-        reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
 
 
 def _minima(

@@ -15,10 +15,11 @@ from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings, SurrogateSettings, WorkerSettings
 from flows.artifacts import publish_artifacts
+from flows.hosts import Work
 from flows.progress import finished_line, progress, show_own_lines
 from flows.results import write_results
 from flows.run_folder import create_run, locked
-from flows.search import Work, search
+from flows.search import search
 from flows.workers import local_workers, outcomes
 from tasks.reference import relax_reference_unit
 from tasks.surrogate import relax_surrogate_unit

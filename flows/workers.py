@@ -23,7 +23,7 @@ from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ServiceError
 from defect_surrogate.relaxation import Relaxation
-from flows.search import Work
+from flows.hosts import Work
 
 Submit = Callable[[Work], PrefectDaskFuture[Relaxation]]
 

@@ -2,11 +2,11 @@
 
     python benchmarks/family/hosts.py runs/family/hosts
 
-Lattice constants (Å) and free coordinates are starting points: every host is relaxed at the reference level before use. The
-sources: binary and ternary tetrahedral, rock-salt and layered compounds from O. Madelung, Semiconductors: Data Handbook
-(doi:10.1007/978-3-642-18865-7); the GeS type from Wiedemeier and von Schnering (doi:10.1524/zkri.1978.148.3-4.295); stibnite
-and its kin from the AFLOW library (doi:10.1016/j.commatsci.2017.01.017); the SbSI type from Kikuchi, Oka and Sawaguchi
-(doi:10.1143/JPSJ.23.337), with lattice constants of its kin from Nitsche and Merz (doi:10.1016/0022-3697(60)90136-0).
+Lattice constants (Å) and free coordinates are starting points, since every host is relaxed at the reference level before use.
+Sources: binary and ternary tetrahedral, rock-salt and layered compounds: Madelung, Semiconductors: Data Handbook, Springer 2004;
+GeS type: Wiedemeier and von Schnering, Z. Kristallogr. 148, 295 (1978); stibnite and its kin: the AFLOW library
+(doi:10.1016/j.commatsci.2017.01.017); SbSI type: Kikuchi, Oka and Sawaguchi, J. Phys. Soc. Jpn. 23, 337 (1967), lattice constants
+of its kin: Nitsche and Merz, J. Phys. Chem. Solids 13, 154 (1960).
 """
 
 import sys
@@ -54,6 +54,18 @@ PROTOTYPES = {
     "GaS": Prototype("P6_3/mmc", "hexagonal", ((0, (*THIRDS, 0.171)), (1, (*THIRDS, 0.602)))),
 }
 """The SbSI type is given in Pnam by its source; here its axes are those of Pnma: (a, c, b), x, z, -y."""
+
+SUPERCELLS = {
+    "wurtzite": (3, 3, 2),
+    "chalcopyrite": (2, 2, 1),
+    "CdI2": (3, 3, 2),
+    "GeS": (1, 3, 3),
+    "Sb2S3": (1, 3, 1),
+    "SbSI": (2, 3, 1),
+    "BiTeI": (3, 3, 2),
+    "GaS": (3, 3, 1),
+}
+"""Multiples of the axes. The smallest supercells of these are skewed; the stand-in, which samples Γ only, would shear them."""
 
 COMPOUNDS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "ZnS": ("zinc blende", ("Zn", "S"), (5.409,)),
@@ -135,8 +147,9 @@ def crystal(compound: str) -> Structure:
 def main(folder: Path) -> None:
     """Write one CIF file for each compound."""
     folder.mkdir(parents=True, exist_ok=True)
-    for compound in COMPOUNDS:
-        crystal(compound).to(str(folder / f"{compound}.cif"), symprec=None)
+    for compound, (prototype, _, _) in COMPOUNDS.items():
+        structure = crystal(compound) * SUPERCELLS.get(prototype, (1, 1, 1))
+        structure.to(str(folder / f"{compound}.cif"), symprec=None)
 
 
 if __name__ == "__main__":

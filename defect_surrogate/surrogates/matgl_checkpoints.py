@@ -21,6 +21,7 @@ from matgl.apps.pes import Potential as MatglPotential
 
 from defect_surrogate.errors import PotentialError
 from defect_surrogate.surrogates.card import ModelCard, read_card
+from defect_surrogate.surrogates.light_messages import lighten
 from defect_surrogate.surrogates.matgl_calculator import MatglWithStressOnDemand
 from defect_surrogate.surrogates.potentials import MATGL_PREFIX, Potential, weights_digest
 
@@ -80,6 +81,7 @@ def load_checkpoint(name: str) -> Checkpoint:
         raise PotentialError(f"{name}: the checkpoint {directory} cannot be loaded: {cause}") from error
     if not isinstance(model, MatglPotential):
         raise PotentialError(f"{name}: {directory} holds a {type(model).__name__}, which gives no forces")
+    lighten(model.model)
     metadata = description.get("metadata") or {}
     level_of_theory = str(metadata.get("level_of_theory") or f"{type(model.model).__name__} {directory.name}")
     return Checkpoint(model, level_of_theory, card)

@@ -16,6 +16,7 @@ from matgl.models import CHGNet, M3GNet, SO3Net, TensorNet
 from numpy.typing import NDArray
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.surrogates.light_messages import lighten
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, load_checkpoint
 from defect_surrogate.training.settings import ArchitectureSettings
 
@@ -73,6 +74,7 @@ def new_model(
         )
     else:
         network = SO3Net(**common, dim_node_embedding=units, units=units, nblocks=settings.blocks)
+    lighten(network)
     return Potential(network, element_refs=np.asarray(reference_energies))
 
 

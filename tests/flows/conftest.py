@@ -8,8 +8,8 @@ import pytest
 
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import SearchSettings
+from flows.hosts import Work
 from flows.progress import PACKAGES
-from flows.search import Work
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,7 @@ def test_units_without_a_result_are_exit_code_1(tmp_path, host_file, settings):
     relaxing = settings.model_copy(update={"host": settings.host.model_copy(update={"relax": True})})
     folder = create_run(tmp_path / "run", str(host_file), relaxing)
     from defect_surrogate.hosts import read_host
-    from flows.search import host_work
+    from flows.hosts import host_work
 
     folder.archive.record_failure(
         host_work(read_host(folder.source, relaxing.host), relaxing).unit, ReferenceRunError("no")

@@ -9,7 +9,7 @@ from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ReferenceRunError, ServiceError
 from defect_surrogate.relaxation import Unit
-from flows.search import Work
+from flows.hosts import Work
 from flows.workers import local_workers, outcomes
 
 
