@@ -21,11 +21,11 @@ from defect_surrogate.training.card_text import card_text
 from defect_surrogate.training.checkpoint import TrainedModel, check_replaceable, publish
 from defect_surrogate.training.curves import training_curves
 from defect_surrogate.training.data import TrainingData, training_data
+from defect_surrogate.training.epochs import Epoch
 from defect_surrogate.training.finetune import FineTuned, finetune
 from defect_surrogate.training.gate import check, held_out_errors
 from defect_surrogate.training.models import reference_energies
 from defect_surrogate.training.settings import TrainSettings
-from defect_surrogate.training.trainer import Epoch
 from flows.progress import progress, show_own_lines
 from flows.run_folder import locked
 from flows.training_driver import state_folder

@@ -3,9 +3,9 @@
     python benchmarks/family/hosts.py runs/family/hosts
 
 Lattice constants (Å) and free coordinates are starting points, since every host is relaxed at the reference level before use.
-Sources: binary and ternary tetrahedral, rock-salt and layered compounds: Madelung, Semiconductors: Data Handbook, Springer 2004;
+Sources: tetrahedral, rock-salt and layered compounds: Madelung, Semiconductors: Data Handbook, Springer 2004;
 GeS type: Wiedemeier and von Schnering, Z. Kristallogr. 148, 295 (1978); stibnite and its kin: the AFLOW library
-(doi:10.1016/j.commatsci.2017.01.017); SbSI type: Kikuchi, Oka and Sawaguchi, J. Phys. Soc. Jpn. 23, 337 (1967), lattice constants
+(doi:10.1016/j.commatsci.2017.01.017); SbSI type: Kikuchi et al., J. Phys. Soc. Jpn. 23, 337 (1967), lattice constants
 of its kin: Nitsche and Merz, J. Phys. Chem. Solids 13, 154 (1960).
 """
 

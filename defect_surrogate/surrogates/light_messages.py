@@ -39,6 +39,7 @@ class _LightConvolution(M3GNetGraphConv):
         rbf: torch.Tensor,
         u_per_edge: torch.Tensor | None,
     ) -> torch.Tensor:
+        """Return what is added to the features of each edge, shape (e, units); arguments are matgl's."""
         return _gated(self.edge_update_func, edge_index, edge_feat, node_feat) * self.edge_weight_func(rbf)
 
     def node_update_(  # noqa: PLR0917  (matgl's signature)
@@ -50,6 +51,7 @@ class _LightConvolution(M3GNetGraphConv):
         u_per_edge: torch.Tensor | None,
         num_nodes: int,
     ) -> torch.Tensor:
+        """Return the sum of the messages to each atom, shape (n, units); arguments are matgl's."""
         messages = _gated(self.node_update_func, edge_index, edge_feat, node_feat) * self.node_weight_func(rbf)
         summed: torch.Tensor = scatter_add(messages, edge_index[0], dim_size=num_nodes)
         return summed

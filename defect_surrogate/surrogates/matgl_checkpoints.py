@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import matgl
+import torch
 from matgl.apps.pes import Potential as MatglPotential
 
 from defect_surrogate.errors import PotentialError
@@ -75,6 +76,8 @@ def load_checkpoint(name: str) -> Checkpoint:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
+            # the classes that matgl makes are those named here, whatever model.json says
+            _check_convention(name, torch.load(directory / "model.pt", map_location="cpu", weights_only=True))
             model = matgl.load_model(directory)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         cause = error.__cause__ or error
@@ -146,9 +149,14 @@ def _check_convention(name: str, description: Any) -> None:
         public = ".".join(part for part in module.split(".") if not part.startswith("_"))
         public = "matgl.apps.pes" if public == "matgl.apps" else public
         try:
-            installed = getattr(getattr(importlib.import_module(public), class_name), "__version__", 0)
+            found = getattr(importlib.import_module(public), class_name)
         except (ImportError, AttributeError) as error:
             raise PotentialError(f"{name}: the installed matgl has no {module}.{class_name}") from error
+        if not (
+            isinstance(found, type) and issubclass(found, torch.nn.Module) and found.__module__.startswith("matgl.")
+        ):
+            raise PotentialError(f"{name}: the checkpoint names {module}.{class_name}, which is no network of matgl")
+        installed = getattr(found, "__version__", 0)
         if description.get("@model_version", 0) < installed:
             raise PotentialError(
                 f"{name}: the checkpoint's {class_name} is of convention {description.get('@model_version', 0)}, the installed "

@@ -107,8 +107,8 @@ def publish(members: Sequence[TrainedModel], directory: Path) -> ModelCard:
         durable.sync_tree(staging)
         _put(staging, directory)
         durable.sync_directory(directory.parent)
-    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-        raise ArchiveError(f"{directory}: the model is not saved: {error}") from error
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError that does not say so
+        raise ArchiveError(f"{directory}: the model is not saved; is the disk full? {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return card

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from defect_surrogate.training.trainer import Epoch
+from defect_surrogate.training.epochs import Epoch
 
 PANELS = (
     ("loss", "loss", 1.0),

@@ -21,6 +21,7 @@ from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint
 from defect_surrogate.surrogates.potentials import weights_digest
 from defect_surrogate.training import reference_energies as references
 from defect_surrogate.training.data import TrainingData
+from defect_surrogate.training.epochs import Epoch, Training
 from defect_surrogate.training.graphs import FrameGraph, frame_graphs
 from defect_surrogate.training.loss import interaction_energies
 from defect_surrogate.training.models import (
@@ -32,7 +33,7 @@ from defect_surrogate.training.models import (
     threebody_cutoff,
 )
 from defect_surrogate.training.settings import TrainSettings
-from defect_surrogate.training.trainer import Epoch, Training, train
+from defect_surrogate.training.trainer import train
 
 logger = logging.getLogger(__name__)
 

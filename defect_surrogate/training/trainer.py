@@ -4,14 +4,10 @@ The order of the frames in an epoch follows from the seed and the number of the 
 numbers, so that a training continued from its saved state takes the very steps of one that was never interrupted.
 """
 
-import copy
 import dataclasses
 import logging
 import math
-import os
-import pickle
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,88 +17,18 @@ import numpy as np
 import torch
 from matgl.apps.pes import Potential
 
-from defect_surrogate.errors import ArchiveError, DatasetError, TrainingError
+from defect_surrogate.errors import DatasetError, TrainingError
+from defect_surrogate.training.epochs import Epoch, FrameErrors, Training
 from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
 from defect_surrogate.training.loss import batch_errors, weighted_loss
 from defect_surrogate.training.models import threebody_cutoff
+from defect_surrogate.training.saved_state import save_state, saved_state
 from defect_surrogate.training.settings import OptimisationSettings
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "training.pt"
-
 SAVE_SECONDS = 60.0
 """Least time between two saved states within an epoch, so that a kill costs a minute; a state is some megabytes."""
-
-
-DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""What reading a state that was not written here, or not whole, can raise."""
-
-
-@dataclass(frozen=True)
-class FrameErrors:
-    """Mean errors over frames.
-
-    Attributes
-    ----------
-    loss
-        Weighted as the training minimises it, dimensionless by convention.
-    energy
-        Mean absolute error of energies, eV per atom.
-    force
-        Of force components, eV/Å.
-    stress
-        Of stress components, GPa; NaN without stress labels.
-    """
-
-    loss: float
-    energy: float
-    force: float
-    stress: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training frames.
-
-    Attributes
-    ----------
-    number
-        Counted from 1.
-    learning_rate
-        Of this epoch, dimensionless.
-    training
-        Mean over its steps, each with the weights it had.
-    validation
-        After it, with the averaged weights.
-    seconds
-        Wall time, s, over all attempts.
-    """
-
-    number: int
-    learning_rate: float
-    training: FrameErrors
-    validation: FrameErrors
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """A finished training.
-
-    Attributes
-    ----------
-    epochs
-        In order.
-    best
-        The epoch whose weights the model has: the one with the lowest validation loss.
-    stopped_early
-        Whether ``patience`` ended it before the last epoch.
-    """
-
-    epochs: tuple[Epoch, ...]
-    best: Epoch
-    stopped_early: bool
 
 
 @dataclass
@@ -312,40 +238,18 @@ class _Loop:
             "best": self._best,
             "optimiser": self._optimiser.state_dict(),
         }
-        partial = self._folder / f".{STATE_FILE}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as stream:
-                torch.save(content, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(self._folder / STATE_FILE)
-        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-            partial.unlink(missing_ok=True)
-            raise ArchiveError(
-                f"{self._folder / STATE_FILE}: the state of the training is not saved: {error}"
-            ) from error
+        save_state(self._folder, content)
 
     def _restore(self) -> None:
-        path = self._folder / STATE_FILE
-        if not path.exists():
-            return
-        try:
-            if damaged := zipfile.ZipFile(path).testzip():  # torch.load looks at no checksum
-                raise ValueError(f"{damaged} is damaged")
-            content = torch.load(path, map_location=self._device, weights_only=True)
-            if content["identity"] != self._identity:
-                raise TrainingError(
-                    f"{path}: the state of a training with other data or settings; choose another folder"
-                )
+        with saved_state(self._folder, identity=self._identity, device=self._device) as content:
+            if content is None:
+                return
             for name, values in (("parameters", self._parameters), ("average", self._average), ("best", self._best)):
                 _copy(content[name], values)
-            self._optimiser.load_state_dict(copy.deepcopy(content["optimiser"]))
+            self._optimiser.load_state_dict(content["optimiser"])
             self._state = _State(**content["state"])
-        except DAMAGE as error:
-            raise TrainingError(f"{path}: cannot be continued, and can be deleted to start anew: {error}") from error
-        for name in ("squared", "absolute", "counts"):
-            setattr(self._state, name, getattr(self._state, name).cpu())
+            for name in ("squared", "absolute", "counts"):
+                setattr(self._state, name, getattr(self._state, name).cpu())
         logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
 
 

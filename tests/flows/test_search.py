@@ -1,11 +1,16 @@
 """The order of the search, with made-up relaxations: which units, from which structures, and when it ends early."""
 
+import dataclasses
+
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.errors import HostError, PotentialError, ReferenceInputError
+from defect_surrogate.hosts import read_host
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.settings import VacancySettings
+from defect_surrogate.surrogates import load_potential
+from defect_surrogate.vasp import reference_method
 from flows.search import search
 
 STARTS = ["Unperturbed", "Bond_Distortion_-60.0%", "Bond_Distortion_0.0%", "Bond_Distortion_60.0%", "Dimer"]
@@ -116,6 +121,44 @@ def test_what_cannot_work_is_refused_before_anything_is_relaxed(host_file, setti
     with pytest.raises(error):
         search(str(host_file), refused, relax_surrogate=relaxer(asked=asked), relax_reference=relaxer(asked=asked))
     assert asked == []
+
+
+@pytest.fixture
+def trained_for(monkeypatch):
+    """Puts a model with a card in the place of the force field."""
+
+    def make(level, elements=("Cd", "Te")):
+        model = dataclasses.replace(load_potential("chgnet"), made_for=level, elements=frozenset(elements))
+        monkeypatch.setattr("flows.search.load_potential", lambda name: model)
+
+    return make
+
+
+def test_a_model_made_for_another_level_of_theory_is_refused_unless_that_is_wanted(
+    host_file, settings, relaxer, trained_for
+):
+    trained_for("HSE06 (VASP)")
+    asked = []
+    relaxers = {"relax_surrogate": relaxer(asked=asked), "relax_reference": relaxer(asked=asked)}
+    words = r"CdTe: the surrogate chgnet was made for HSE06 \(VASP\), and the reference level is GFN1-xTB"
+    with pytest.raises(PotentialError, match=words):
+        search(str(host_file), settings, **relaxers)
+    assert asked == []
+    accepted = settings.surrogate.model_copy(update={"other_level_of_theory": True})
+    assert search(str(host_file), settings.model_copy(update={"surrogate": accepted}), **relaxers).vacancies
+    trained_for(reference_level(host_file, settings))
+    assert search(str(host_file), settings, **relaxers).vacancies
+
+
+def reference_level(host_file, settings):
+    host = read_host(str(host_file), settings.host)
+    return reference_method(host.supercell, settings.reference, cell="defect").level_of_theory
+
+
+def test_a_model_that_was_not_trained_on_an_element_of_the_host_is_refused(host_file, settings, relaxer, trained_for):
+    trained_for(reference_level(host_file, settings), elements=("Cd", "Se"))
+    with pytest.raises(PotentialError, match="CdTe: the surrogate chgnet does not know Te"):
+        search(str(host_file), settings, relax_surrogate=relaxer(), relax_reference=relaxer())
 
 
 def test_a_host_with_anion_bonds_is_warned_of_its_oxidation_states(tmp_path, settings, relaxer, caplog):

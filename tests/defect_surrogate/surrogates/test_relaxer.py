@@ -15,7 +15,7 @@ from defect_surrogate.surrogates import Potential, load_potential, relax, surrog
 
 
 def as_potential(calculator):
-    return Potential("test", "0" * 64, "test", frozenset({"Cu"}), (("ase", "x"),), calculator)
+    return Potential("test", "0" * 64, "test", frozenset({"Cu"}), (("ase", "x"),), None, calculator)
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_the_earlier_model_whole_and_nothing_else(trained, sm
     disk = small_disk("300k")
     first = publish([trained(1)], disk / "model")
     before = files(disk)
-    with pytest.raises(ArchiveError, match="model: the model is not saved"):
+    with pytest.raises(ArchiveError, match="model: the model is not saved; is the disk full"):
         publish([trained(2, units=64)], disk / "model")
     assert files(disk) == before
     assert [path.name for path in disk.iterdir()] == ["model"]

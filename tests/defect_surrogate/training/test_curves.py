@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from defect_surrogate.training.curves import training_curves
-from defect_surrogate.training.trainer import Epoch, FrameErrors
+from defect_surrogate.training.epochs import Epoch, FrameErrors
 
 SVG = "{http://www.w3.org/2000/svg}"
 

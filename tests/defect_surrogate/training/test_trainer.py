@@ -3,20 +3,19 @@
 import math
 import multiprocessing
 import os
-import pickle
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from defect_surrogate.errors import ArchiveError, DatasetError, TrainingError
+from defect_surrogate.errors import DatasetError, TrainingError
 from defect_surrogate.training import trainer
 from defect_surrogate.training.graphs import frame_graphs
 from defect_surrogate.training.models import new_model
+from defect_surrogate.training.saved_state import STATE_FILE
 from defect_surrogate.training.settings import OptimisationSettings
-from defect_surrogate.training.trainer import STATE_FILE, mean_errors, train
+from defect_surrogate.training.trainer import mean_errors, train
 
 ELEMENTS = ("Br", "Cl", "K", "Na")
 REFERENCES = np.array([-2.5, -3.0, -1.0, -1.5])
@@ -216,44 +215,6 @@ def test_the_state_of_another_training_is_not_continued(run, saved):
         run(identity="another")
 
 
-class Malicious:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_a_truncated_state_is_named(run, saved):
-    content = saved.read_bytes()
-    for length in (0, 10, len(content) // 2, len(content) - 1):
-        saved.write_bytes(content[:length])
-        with pytest.raises(TrainingError, match=f"{saved}: cannot be continued"):
-            run()
-
-
-def test_a_state_with_a_changed_digit_is_named(run, saved):
-    """One byte of a weight: torch reads it without complaint."""
-    weight = torch.load(saved, weights_only=True)["parameters"][0].numpy().tobytes()[:8]
-    content = saved.read_bytes()
-    assert content.count(weight) >= 1
-    saved.write_bytes(content.replace(weight, weight[:3] + bytes([weight[3] ^ 1]) + weight[4:], 1))
-    torch.load(saved, weights_only=True)
-    with pytest.raises(TrainingError, match=f"{saved}: cannot be continued, .* is damaged"):
-        run()
-
-
-@pytest.mark.parametrize("write", [lambda value, path: path.write_bytes(pickle.dumps(value)), torch.save])
-@pytest.mark.parametrize("place", ["whole", "inside"])
-def test_code_in_a_state_is_never_run(run, saved, tmp_path, write, place):
-    mark = tmp_path / "was-here"
-    state = torch.load(saved, weights_only=True)
-    write(Malicious(mark) if place == "whole" else state | {"average": Malicious(mark)}, saved)
-    with pytest.raises(TrainingError, match=f"{saved}: cannot be continued"):
-        run()
-    assert not mark.exists()
-
-
 @pytest.mark.parametrize(
     "damage",
     [
@@ -270,26 +231,6 @@ def test_a_state_of_strange_content_is_named(run, saved, damage):
     torch.save(damage(torch.load(saved, weights_only=True)), saved)
     with pytest.raises(TrainingError, match=f"{saved}: cannot be continued"):
         run()
-
-
-def test_a_full_disk_leaves_the_last_state_whole(graphs, network, small_disk):
-    """A disk with room for the state of one epoch, and not for its successor beside it."""
-    folder = small_disk("400k")
-
-    def go(epochs):
-        return train(
-            network(), *graphs, settings=SETTINGS.model_copy(update={"epochs": epochs}), folder=folder, identity="one"
-        )
-
-    one = go(1)
-    (folder / "ballast").write_bytes(bytes(380_000 - (folder / STATE_FILE).stat().st_size))
-    saved = (folder / STATE_FILE).read_bytes()
-    with pytest.raises(ArchiveError, match=f"{STATE_FILE}: the state of the training is not saved"):
-        go(2)
-    assert (folder / STATE_FILE).read_bytes() == saved
-    assert sorted(path.name for path in folder.iterdir()) == ["ballast", STATE_FILE]
-    (folder / "ballast").unlink()
-    assert losses(go(2))[:1] == losses(one)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(run, network, graphs, tmp_path):
