@@ -100,7 +100,6 @@ def base_model(name: str) -> Checkpoint:
     if checkpoint.model.element_refs is None:
         raise PotentialError(f"{name}: has no reference energies and cannot be a base")
     checkpoint.model.calc_stresses = True
-    checkpoint.model.requires_grad_(True)
     return checkpoint
 
 

@@ -106,7 +106,8 @@ def test_other_reference_energies_leave_all_else_of_a_model(tmp_path):
     """Also what is not in its weights, such as a repulsion at short range, and also once it was saved."""
     from matgl.apps.pes import Potential
 
-    potential = Potential(model().model, element_refs=REFERENCES, data_mean=0.5, data_std=2.0, calc_repuls=True)
+    options = {"data_mean": 0.5, "data_std": 2.0, "calc_repuls": True}
+    potential = Potential(model().model, element_refs=REFERENCES, **options)
     set_reference_energies(potential, np.array([-7.0, -8.0]))
     save_model(potential, tmp_path / "model", level_of_theory="HSE06 (VASP)")
     loaded = base_model(str(tmp_path / "model")).model
@@ -121,10 +122,16 @@ def test_a_saved_base_comes_back_with_its_level_of_theory_and_learns(tmp_path, f
     save_model(potential, tmp_path / "model", level_of_theory="HSE06 (VASP)")
     base = base_model(str(tmp_path / "model"))
     assert base.level_of_theory == "HSE06 (VASP)"
-    assert base.model.calc_stresses
     for name, value in potential.state_dict().items():
         assert torch.equal(value, base.model.state_dict()[name]), name
     assert step(base.model, [frame()])
+
+
+def test_a_base_that_was_saved_without_stress_has_it(tmp_path):
+    from matgl.apps.pes import Potential
+
+    Potential(model().model, element_refs=REFERENCES, calc_stresses=False).save(tmp_path / "model")
+    assert base_model(str(tmp_path / "model")).model.calc_stresses
 
 
 def test_a_base_without_reference_energies_is_refused(tmp_path):

@@ -134,6 +134,13 @@ def test_the_running_mean_of_the_weights_is_what_is_kept(run, network, graphs, m
     assert (weights(potential) - passed[-1]).abs().max() > 1e-3
 
 
+def test_averaging_is_for_validation_and_never_fed_back(run, unbroken):
+    """The steps of the training, and so its errors, are the same with and without it; those of validation are not."""
+    plain, _ = run(settings=SETTINGS.model_copy(update={"averaging": 0.0}))
+    assert [epoch.training for epoch in plain.epochs] == [epoch.training for epoch in unbroken[0].epochs]
+    assert [epoch.validation for epoch in plain.epochs] != [epoch.validation for epoch in unbroken[0].epochs]
+
+
 @pytest.fixture(scope="module")
 def unbroken(graphs, tiny, tmp_path_factory):
     """A training that nothing interrupts, and its model."""
