@@ -257,8 +257,8 @@ def loss_difference(graphs: Sequence[FrameGraph], dataset: MGLDataset, elements:
     count = SETTINGS.batch_size
     potential = network(elements)
     batch = batch_of(graphs[:count], threebody_cutoff=threebody_cutoff(potential), device=torch.device("cpu"))
-    errors = batch_errors(potential, batch)
-    ours = float(weighted_loss(errors.squared, errors.counts, SETTINGS))
+    errors = batch_errors(potential, batch, huber_delta=SETTINGS.huber_delta)
+    ours = float(weighted_loss(errors.losses, errors.counts, SETTINGS))
     module = PotentialLightningModule(
         network(elements).model,
         element_refs=np.full(len(elements), REFERENCE_ENERGY),

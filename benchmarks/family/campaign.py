@@ -19,7 +19,7 @@ ROOT = HERE.parents[1]
 RUNS = ROOT / "runs" / "family"
 DATA = HERE / "data"
 
-UNSEEN = ("CdTe", "SnS2", "SbSeI", "SnSe", "AgGaSe2", "Sb2Se3", "BiSeBr")
+UNSEEN = ("CdTe", "ZnSe", "SbSeI", "AgGaSe2", "SnSe", "SnS2", "Sb2Se3", "BiSeBr")
 """Never learnt from, not even as a crystal: one or two of each prototype that has several members."""
 
 TRAINING = (
@@ -30,9 +30,9 @@ TRAINING = (
     "BiSeI",
     "SbSeBr",
     "HgTe",
-    "SnS",
     "CuGaSe2",
     "AgGaS2",
+    "SnS",
     "Sb2S3",
     "BiTeI",
     "ZnS",
@@ -46,7 +46,6 @@ TRAINING = (
 )
 
 BULK_ONLY = (
-    "ZnSe",
     "HgSe",
     "MgSe",
     "MgS",

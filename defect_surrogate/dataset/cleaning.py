@@ -33,6 +33,10 @@ class DroppedFrames:
     positive: int
     high: int
 
+    def __str__(self) -> str:
+        counts = ((self.positive, "with a positive energy"), (self.high, "far above the lowest"))
+        return f"{self.host}/{self.defect}: dropped " + ", ".join(f"{count} {why}" for count, why in counts if count)
+
 
 @dataclass(frozen=True)
 class Cleaned:

@@ -73,7 +73,7 @@ def training_data(folders: Sequence[str], *, split: SplitSettings, frames: Frame
     datasets = [read_dataset(Path(folder)) for folder in folders]
     cleaned = drop_high_energies(_named(merged(datasets, folders), split), window=frames.energy_window)
     for dropped in cleaned.dropped:
-        logger.info("dropped: %s", dropped)
+        logger.info("%s", dropped)
     even = evenly_spaced(cleaned.dataset, per_relaxation=frames.per_relaxation, bulk_per_host=frames.bulk_per_host)
     parts = split_by_composition(
         even,

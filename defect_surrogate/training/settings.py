@@ -74,9 +74,15 @@ class OptimisationSettings(Section):
     learning_rate_decay: float = Field(
         0.96, gt=0, le=1, description="Factor on the learning rate after each epoch: an exponential schedule."
     )
-    energy_weight: float = Field(1.0, ge=0, description="Of the mean squared error of energies, in eV per atom.")
-    force_weight: float = Field(1.0, ge=0, description="Of the mean squared error of force components, in eV/Å.")
-    stress_weight: float = Field(0.1, ge=0, description="Of the mean squared error of stress components, in GPa.")
+    energy_weight: float = Field(1.0, ge=0, description="Of the mean loss of energies, in eV per atom.")
+    force_weight: float = Field(1.0, ge=0, description="Of the mean loss of force components, in eV/Å.")
+    stress_weight: float = Field(0.1, ge=0, description="Of the mean loss of stress components, in GPa.")
+    huber_delta: float | None = Field(
+        None,
+        gt=0,
+        description="Error, in the units above, beyond which the loss is linear: 0.01 in M3GNet "
+        "(doi:10.1038/s43588-022-00349-3). Squared errors when absent; the paper does not say.",
+    )
     patience: int = Field(
         10, ge=1, description="Epochs without a lower validation loss after which the training stops. Our choice."
     )

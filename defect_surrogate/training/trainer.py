@@ -38,7 +38,7 @@ class _State:
     epoch: int = 1
     step: int = 0
     seconds: float = 0.0
-    squared: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    losses: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     absolute: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     counts: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     epochs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -118,7 +118,7 @@ def mean_errors(potential: Potential, graphs: Sequence[FrameGraph], *, settings:
         batch = batch_of(
             graphs[start : start + settings.batch_size], threebody_cutoff=threebody_cutoff(potential), device=device
         )
-        _add(state, batch_errors(potential, batch))
+        _add(state, batch_errors(potential, batch, huber_delta=settings.huber_delta))
     return _means(state, settings)
 
 
@@ -194,16 +194,16 @@ class _Loop:
         epoch = self._validated(learning_rate, before + time.monotonic() - began)
         state.epochs.append(dataclasses.asdict(epoch))
         state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
-        state.squared, state.absolute, state.counts = (torch.zeros(3, dtype=torch.float64) for _ in range(3))
+        state.losses, state.absolute, state.counts = (torch.zeros(3, dtype=torch.float64) for _ in range(3))
         if min((_epoch(content) for content in state.epochs), key=_loss).number == epoch.number:
             self._best = [value.clone() for value in self._average]
         self._save()
         return epoch
 
     def _step(self, batch: FrameBatch) -> None:
-        errors = batch_errors(self._potential, batch)
-        loss = weighted_loss(errors.squared, errors.counts, self._settings)
-        self._check(float(loss), f"step {self._state.step + 1}")
+        errors = batch_errors(self._potential, batch, huber_delta=self._settings.huber_delta)
+        loss = weighted_loss(errors.losses, errors.counts, self._settings)
+        self._check(float(loss.detach()), f"step {self._state.step + 1}")
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=self._parameters)  # positions and strain are leaves too, and need no gradient
         torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.largest_gradient)
@@ -248,7 +248,7 @@ class _Loop:
                 _copy(content[name], values)
             self._optimiser.load_state_dict(content["optimiser"])
             self._state = _State(**content["state"])
-            for name in ("squared", "absolute", "counts"):
+            for name in ("losses", "absolute", "counts"):
                 setattr(self._state, name, getattr(self._state, name).cpu())
         logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
 
@@ -260,13 +260,13 @@ def _copy(values: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> No
 
 
 def _add(state: _State, errors: Any) -> None:
-    state.squared += errors.squared.detach().cpu().double()
+    state.losses += errors.losses.detach().cpu().double()
     state.absolute += errors.absolute.cpu().double()
     state.counts += errors.counts.cpu().double()
 
 
 def _means(state: _State, settings: OptimisationSettings) -> FrameErrors:
-    loss = float(weighted_loss(state.squared, state.counts, settings))
+    loss = float(weighted_loss(state.losses, state.counts, settings))
     energy, force, stress = (state.absolute / state.counts).tolist()
     return FrameErrors(loss, energy, force, stress)
 

@@ -18,6 +18,7 @@ def test_positive_and_high_energies_are_dropped_and_counted(labelled, dataset_of
     cleaned = drop_high_energies(dataset_of(*frames))
     assert energies(cleaned.dataset) == {"v_Cd_0": [-200.0, -185.0], "v_Te_0": [-100.0, -99.0], "bulk": [-300.0]}
     assert cleaned.dropped == (DroppedFrames("CdTe", "bulk", 1, 1), DroppedFrames("CdTe", "v_Cd_0", 1, 1))
+    assert str(cleaned.dropped[0]) == "CdTe/bulk: dropped 1 with a positive energy, 1 far above the lowest"
     assert len(cleaned.dataset) + sum(one.positive + one.high for one in cleaned.dropped) == len(frames)
     assert drop_high_energies(cleaned.dataset).dropped == ()
 

@@ -64,7 +64,7 @@ def test_frames_are_sampled_and_high_energies_dropped(dataset, folders, tmp_path
     data = read(
         [*folders, str(tmp_path / "high")], test=["KBr"], frames=FrameSettings(per_relaxation=2, bulk_per_host=1)
     )
-    assert "host='NaCl', defect='v_Na_0', positive=0, high=1" in caplog.text
+    assert "NaCl/v_Na_0: dropped 1 far above the lowest" in caplog.text
     every = data.train.frames + data.validation.frames + data.test.frames
     steps = {(one.label, one.step) for one in every if not one.is_bulk}
     assert steps == {(label, step) for label in ("Dimer", "Unperturbed") for step in (0, 3)}

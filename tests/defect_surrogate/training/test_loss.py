@@ -42,25 +42,32 @@ class Off:
         )
 
 
-def errors_of(potential, *frames):
+def errors_of(potential, *frames, huber_delta=None):
     potential.batch = batch_of(graphs_of(*frames), threebody_cutoff=None, device=CPU)
-    return batch_errors(potential, potential.batch)
+    return batch_errors(potential, potential.batch, huber_delta=huber_delta)
 
 
 def test_loss_by_hand(frame):
     """Vacancy of 7 atoms off by 0.7 eV, bulk of 8 off by -1.6 eV: 0.1 and -0.2 eV per atom; forces by 0.3, stress by 2 GPa."""
     errors = errors_of(Off([0.7, -1.6], 0.3, 2.0), frame(), frame("NaCl/bulk/Strained_00/0"))
-    loss = weighted_loss(errors.squared, errors.counts, OptimisationSettings())
+    loss = weighted_loss(errors.losses, errors.counts, OptimisationSettings())
     assert float(loss) == pytest.approx((0.1**2 + 0.2**2) / 2 + 0.3**2 + 0.1 * 2.0**2, rel=1e-5)
     assert errors.counts.tolist() == [2, 45, 18]
     mean = (errors.absolute / errors.counts).tolist()
     assert mean == pytest.approx([0.15, 0.3, 2.0], rel=1e-5)
 
 
+@pytest.mark.parametrize(("delta", "force"), [(0.5, 0.3**2 / 2), (0.3, 0.3**2 / 2), (0.1, 0.1 * (0.3 - 0.1 / 2))])
+def test_an_error_above_delta_counts_linearly(frame, delta, force):
+    """Huber, doi:10.1214/aoms/1177703732: e²/2 up to δ, δ(|e| − δ/2) beyond."""
+    errors = errors_of(Off([0.7], -0.3, 0.0), frame(), huber_delta=delta)
+    assert float(errors.losses[1] / errors.counts[1]) == pytest.approx(force, rel=1e-5)
+
+
 def test_weights_are_those_of_the_settings(frame):
     errors = errors_of(Off([0.7], 0.3, 2.0), frame())
     settings = OptimisationSettings(energy_weight=2.0, force_weight=0.0, stress_weight=3.0)
-    assert float(weighted_loss(errors.squared, errors.counts, settings)) == pytest.approx(
+    assert float(weighted_loss(errors.losses, errors.counts, settings)) == pytest.approx(
         2 * 0.1**2 + 3 * 2.0**2, rel=1e-5
     )
 
@@ -69,11 +76,11 @@ def test_a_missing_stress_counts_for_nothing(frame):
     with_stress, without = frame(), frame("NaCl/bulk/Strained_00/0", stress=False)
     both = errors_of(Off([0.7, 0.8], 0.3, 2.0), with_stress, without)
     assert both.counts.tolist() == [2, 45, 9]
-    loss = weighted_loss(both.squared, both.counts, OptimisationSettings())
+    loss = weighted_loss(both.losses, both.counts, OptimisationSettings())
     assert float(loss) == pytest.approx(0.1**2 + 0.3**2 + 0.1 * 2.0**2, rel=1e-5)
     alone = errors_of(Off([0.8], 0.3, 2.0), without)
     assert alone.counts.tolist() == [1, 24, 0]
-    loss = weighted_loss(alone.squared, alone.counts, OptimisationSettings())
+    loss = weighted_loss(alone.losses, alone.counts, OptimisationSettings())
     assert float(loss) == pytest.approx(0.1**2 + 0.3**2, rel=1e-5)
 
 
@@ -85,8 +92,8 @@ def potential(tiny):
 def test_a_missing_stress_has_a_gradient_that_is_a_number(frame, potential):
     batch = batch_of(graphs_of(frame(stress=False), frame()), threebody_cutoff=3.6, device=CPU)
     potential.train()
-    errors = batch_errors(potential, batch)
-    weighted_loss(errors.squared, errors.counts, OptimisationSettings()).backward(inputs=list(potential.parameters()))
+    errors = batch_errors(potential, batch, huber_delta=0.01)
+    weighted_loss(errors.losses, errors.counts, OptimisationSettings()).backward(inputs=list(potential.parameters()))
     gradients = [parameter.grad for parameter in potential.parameters() if parameter.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert max(float(gradient.abs().max()) for gradient in gradients) > 0
@@ -98,7 +105,7 @@ def test_errors_are_those_of_whole_energies_and_the_references_are_put_back(fram
     potential.eval()
     references = potential.element_refs
     batch = batch_of(graphs_of(one), threebody_cutoff=3.6, device=CPU)
-    errors = batch_errors(potential, batch)
+    errors = batch_errors(potential, batch, huber_delta=0.01)
     assert potential.element_refs is references
     assert potential.model.feature_dict == {}
     whole = float(potential(batch.graph, batch.lattices, l_g=batch.triples)[0])

@@ -41,8 +41,8 @@ def step(potential, frames):
     trained = [parameter for parameter in potential.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=0.01)
     potential.train()
-    errors = batch_errors(potential, batch)
-    weighted_loss(errors.squared, errors.counts, OptimisationSettings()).backward(inputs=trained)
+    errors = batch_errors(potential, batch, huber_delta=0.01)
+    weighted_loss(errors.losses, errors.counts, OptimisationSettings()).backward(inputs=trained)
     optimiser.step()
     return {name for name, parameter in potential.named_parameters() if not torch.equal(parameter, before[name])}
 
