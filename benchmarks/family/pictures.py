@@ -15,8 +15,8 @@ from pymatgen.util.coord import pbc_shortest_vectors
 from defect_surrogate.reconstruction import BOND_TOLERANCE
 from defect_surrogate.reports.schema import MinimumReport, VacancyReport
 
-RADIUS = 4.6
-"""Å around the vacant site that is drawn."""
+RADIUS = 5.6
+"""Å around the vacant site, marked by a cross, within which atoms are drawn."""
 
 NEW_BOND = "#CC2A6B"
 
@@ -26,15 +26,14 @@ def draw_miss(folder: Path, host: str, vacancy: VacancyReport, path: Path) -> No
     assert vacancy.ground_state is not None
     assert vacancy.full_reference_minima is not None
     found, lowest = vacancy.ground_state, vacancy.full_reference_minima[0]
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
     FigureCanvasSVG(figure)
     turn = _view(folder, lowest, vacancy.site)
     panels = (("surrogate + reference", found), ("full reference search", lowest))
     for axes, (search, minimum) in zip(figure.subplots(1, 2), panels, strict=True):
         _draw(axes, folder, minimum, vacancy.site, turn)
         energy = minimum.energy - lowest.energy
-        axes.set_title(f"{search}\n{minimum.motif}, {energy:+.2f} eV", fontsize=10)
-    figure.suptitle(f"{host} {vacancy.name}: sites within {RADIUS:g} Å of the vacancy (×)", fontsize=11)
+        axes.set_title(f"{host} {vacancy.name}, {search}\n{minimum.motif}, {energy:+.2f} eV", fontsize=10)
     figure.savefig(path, metadata={"Date": None})
 
 
@@ -80,15 +79,17 @@ def _draw(
         colour, width = (NEW_BOND, 5.0) if is_new else ("#888888", 1.5)
         axes.plot(*places[[a, b], :2].T, color=colour, linewidth=width, zorder=min(depth[a], depth[b]) - 0.01)
         if is_new:
-            axes.annotate(
-                f"{distances[a, b]:.2f} Å", places[[a, b], :2].mean(axis=0), color=NEW_BOND, zorder=50, ha="center"
+            middle = places[[a, b], :2].mean(axis=0)
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+            axes.text(
+                *middle, f"{distances[a, b]:.2f} Å", color=NEW_BOND, zorder=50, ha="center", va="center", bbox=box
             )
     for symbol in sorted(set(symbols)):
         of_element = [i for i, one in enumerate(symbols) if one == symbol]
         for label, i in zip([symbol, *[None] * len(of_element)], of_element, strict=False):
             axes.scatter(
                 *places[i, :2],
-                s=260 * radii[i] ** 2,
+                s=150 * radii[i] ** 2,
                 color=[jmol_colors[atomic_numbers[symbol]]],
                 edgecolors="#333333",
                 zorder=depth[i],
@@ -96,5 +97,7 @@ def _draw(
             )
     axes.scatter(0, 0, marker="x", s=60, color="black", zorder=60)
     axes.set_aspect("equal")
+    axes.set_xlim(-RADIUS - 0.8, RADIUS + 0.8)
+    axes.set_ylim(-RADIUS - 0.8, RADIUS + 0.8)
     axes.set_axis_off()
-    axes.legend(loc="lower center", ncols=4, frameon=False, bbox_to_anchor=(0.5, -0.08), markerscale=0.5)
+    axes.legend(loc="lower center", ncols=4, frameon=False, bbox_to_anchor=(0.5, -0.06), markerscale=0.5)

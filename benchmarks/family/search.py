@@ -3,16 +3,18 @@
     python benchmarks/family/search.py [--surrogate models/gfn1-defects] [--name host-search]
 
 The full reference searches come from data/; what is run are the surrogate's relaxations and the reference relaxations of its
-minima. Results go to docs/results/<name>.json and .md. Resumable.
+minima. Results go to docs/results/<name>.json and .md, pictures of what was missed beside them. Resumable.
 """
 
 import argparse
 from pathlib import Path
 
 from campaign import ROOT, RUNS, UNSEEN, bundle, defect_surrogate
+from pictures import draw_miss
 
 from defect_surrogate.dataset.store import read_dataset
 from defect_surrogate.evaluation import Evaluation, HostSearchResults, evaluate
+from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.surrogates import load_potential, predict
 from flows.evaluate import host_search_results, write_host_search
 
@@ -36,7 +38,7 @@ def held_out_errors(surrogate: str, hosts: list[str]) -> Evaluation:
     return evaluate(predict(load_potential(surrogate), dataset.frames), dataset)
 
 
-def text(results: HostSearchResults, options: argparse.Namespace) -> str:
+def text(results: HostSearchResults, options: argparse.Namespace, pictures: list[str]) -> str:
     """Return the page of results."""
     figures = results.unseen
     overall = (
@@ -53,8 +55,9 @@ def text(results: HostSearchResults, options: argparse.Namespace) -> str:
         "",
         f"    python benchmarks/family/search.py --surrogate {options.surrogate} --name {options.name}",
         "",
-        f"{figures.n_defects} defects of {figures.n_compositions} compositions, which {results.surrogate} has not seen; "
-        f"reference {results.reference}. The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06.",
+        f"{figures.n_defects} defects of {figures.n_compositions} compositions that no model of ours has learnt from. "
+        f"Surrogate: {results.surrogate}; reference: {results.reference}. "
+        "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06.",
         "",
         "| | here | paper |",
         "| --- | ---: | ---: |",
@@ -67,7 +70,20 @@ def text(results: HostSearchResults, options: argparse.Namespace) -> str:
         hit = "–" if one.hit is None else "new ground state" if one.new_ground_state else "yes" if one.hit else "no"
         values = " | ".join(shown(value) for value in (one.energy_difference, one.dft_saved, one.speedup))
         lines.append(f"| {one.host} {one.defect} | {hit} | {values} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *pictures])
+
+
+def misses(campaigns: list[Path], name: str) -> list[str]:
+    """Draw the defects whose ground state was missed, and return the lines that show them."""
+    lines = []
+    for path in campaigns:
+        for host in read_campaign(path).hosts:
+            for vacancy in host.vacancies:
+                if vacancy.comparison is not None and vacancy.comparison.hit is False:
+                    picture = f"{name}-{host.name}-{vacancy.name}.svg"
+                    draw_miss(path.parent, host.name, vacancy, RESULTS / picture)
+                    lines += [f"![{host.name} {vacancy.name}: missed]({picture})", ""]
+    return lines
 
 
 def shown(value: float | None) -> str:
@@ -84,4 +100,4 @@ if __name__ == "__main__":
     campaigns = [search(host, options.surrogate, options.name) for host in hosts]
     found = host_search_results(campaigns, held_out_errors(options.surrogate, hosts))
     write_host_search(found, RESULTS / f"{options.name}.json")
-    (RESULTS / f"{options.name}.md").write_text(text(found, options))
+    (RESULTS / f"{options.name}.md").write_text(text(found, options, misses(campaigns, options.name)))
