@@ -27,7 +27,7 @@ from defect_surrogate.evaluation import (
 from defect_surrogate.reports.files import read_campaign, replace_file
 from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.surrogates import load_potential, predict
-from defect_surrogate.surrogates.card import read_card
+from defect_surrogate.surrogates.card import ENSEMBLE, read_card
 from flows.progress import progress, show_own_lines
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def evaluation_name() -> str:
 
 @flow(name="evaluate-surrogate", flow_run_name=evaluation_name, persist_result=False)
 def evaluate_surrogate(model: Model, data: Data, out: str | None = None, update_references: bool = False) -> Evaluation:
-    """Measure the errors of a force field on every frame of a dataset.
+    """Measure the errors of a force field on every frame of a dataset, and the disagreement of its ensemble if it has one.
 
     Parameters
     ----------
@@ -77,9 +77,11 @@ def evaluate_surrogate(model: Model, data: Data, out: str | None = None, update_
     dataset = read_dataset(Path(data))
     potential = load_potential(model)
     logger.info("%s: %d frames of %s", evaluation_name(), len(dataset), ", ".join(dataset.hosts))
-    with progress(evaluation_name(), len(dataset)) as advance:
-        predictions = predict(potential, dataset.frames, on_done=advance)
-    evaluation = evaluate(predictions, dataset, update_references=update_references, learnt=learnt_compositions(model))
+    members = [potential, *(load_potential(path) for path in other_members(model))]
+    with progress(evaluation_name(), len(members) * len(dataset)) as advance:
+        predictions, *others = [predict(member, dataset.frames, on_done=advance) for member in members]
+    learnt = learnt_compositions(model)
+    evaluation = evaluate(predictions, dataset, update_references=update_references, learnt=learnt, others=others)
     if out is not None:
         write_evaluation(evaluation, Path(out))
     create_table_artifact(evaluation_rows(evaluation), key="surrogate-errors", description=evaluation_name())
@@ -101,6 +103,24 @@ def learnt_compositions(model: str) -> frozenset[str] | None:
     """
     card = read_card(Path(model)) if Path(model).is_dir() else None
     return None if card is None else frozenset([*card.split.training, *card.split.validation_unseen])
+
+
+def other_members(model: str) -> list[str]:
+    """Return the paths of the further members of a model's ensemble; none for a single model.
+
+    Parameters
+    ----------
+    model
+        Name of the force field, or path of a checkpoint.
+
+    Returns
+    -------
+    list of str
+        As many as its card names.
+    """
+    card = read_card(Path(model)) if Path(model).is_dir() else None
+    count = 0 if card is None else len(card.ensemble)
+    return [str(Path(model) / ENSEMBLE / str(number)) for number in range(2, count + 2)]
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:

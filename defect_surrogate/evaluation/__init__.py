@@ -1,5 +1,6 @@
 """How good a surrogate is: its errors on a dataset, and the figures of merit of searches done with it."""
 
+from defect_surrogate.evaluation.ensemble import EnsembleFigures, ensemble_figures
 from defect_surrogate.evaluation.host_search import (
     HostSearchResults,
     SearchedDefect,
@@ -16,12 +17,14 @@ from defect_surrogate.evaluation.tables import (
 )
 
 __all__ = [
+    "EnsembleFigures",
     "Evaluation",
     "Figures",
     "GroupFigures",
     "HostSearchResults",
     "SearchFigures",
     "SearchedDefect",
+    "ensemble_figures",
     "evaluate",
     "evaluation_json",
     "evaluation_markdown",

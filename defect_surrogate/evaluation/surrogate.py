@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from defect_surrogate.dataset.frames import BULK, Dataset, LabelledFrame
 from defect_surrogate.errors import DatasetError, PotentialError
+from defect_surrogate.evaluation.ensemble import EnsembleFigures, ensemble_figures
 from defect_surrogate.metrics import (
     LOW_ENERGY,
     Errors,
@@ -123,6 +124,8 @@ class Evaluation:
     groups
         Of each defect and of the bulk of each host, in the order of the dataset. A defect in supercells of two compositions
         is two: their energies cannot be compared.
+    ensemble
+        Disagreement of its members; None for a single model.
     """
 
     potential: str
@@ -135,6 +138,7 @@ class Evaluation:
     unseen: Figures | None
     bulk: Figures
     groups: tuple[GroupFigures, ...]
+    ensemble: EnsembleFigures | None = None
 
 
 def evaluate(
@@ -143,6 +147,7 @@ def evaluate(
     *,
     update_references: bool = False,
     learnt: Collection[str] | None = None,
+    others: Sequence[Predictions] = (),
 ) -> Evaluation:
     """Compare what a force field predicts with what the reference has.
 
@@ -157,6 +162,8 @@ def evaluate(
         do not tell elements apart, as in a single compound, the solution of least norm is taken.
     learnt
         Compositions that the force field was trained or validated on; None where they are not known.
+    others
+        For the same frames, of the other members of an ensemble.
 
     Returns
     -------
@@ -174,7 +181,8 @@ def evaluate(
     """
     if len(predictions.energies) != len(dataset):
         raise ValueError(f"{len(predictions.energies)} predictions cannot be compared with {len(dataset)} frames")
-    _check_finite(predictions, dataset)
+    for one in (predictions, *others):
+        _check_finite(one, dataset)
     offsets = _element_offsets(predictions, dataset) if update_references else None
     indices: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
     for i, frame in enumerate(dataset.frames):
@@ -194,6 +202,7 @@ def evaluate(
         else pooled_figures([group.figures for group in groups if group.defect != BULK and not group.learnt]),
         bulk=pooled_figures([group.figures for group in groups if group.defect == BULK]),
         groups=tuple(groups),
+        ensemble=ensemble_figures([predictions, *others], dataset) if others else None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from defect_surrogate.errors import ReportError
+from defect_surrogate.evaluation.ensemble import EnsembleFigures
 from defect_surrogate.evaluation.surrogate import Evaluation, Figures, GroupFigures
 from defect_surrogate.metrics import Errors
 
@@ -99,7 +100,27 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
         offsets = ", ".join(f"{element} {offset:+.3f}" for element, offset in evaluation.element_offsets.items())
         lines[-1] += "  "
         lines.append(f"Element references updated by a fit to the bulk frames, eV per atom: {offsets}.")
+    if evaluation.ensemble is not None:
+        lines[-1] += "  "
+        lines.append(_disagreement(evaluation.ensemble))
     return "\n".join([*lines, "", *_markdown_table(evaluation_rows(evaluation))]) + "\n"
+
+
+def _disagreement(ensemble: EnsembleFigures) -> str:
+    parts = []
+    for what, unit, one in (
+        ("forces", "meV/Å", ensemble.forces),
+        ("relative energies", "meV/atom", ensemble.relative_energy),
+    ):
+        if one is not None:
+            rank = "–" if one.correlation is None else f"{one.correlation:.2f}"
+            ratio = "–" if one.ratio is None else f"{one.ratio:.1f}"
+            parts.append(
+                f"{what} by {one.deviation:.1f} {unit}, rank correlation with the errors {rank}, errors {ratio} times"
+            )
+    return (
+        f"The {ensemble.members} members disagree (standard deviation) in " + "; in ".join(parts or ["nothing"]) + "."
+    )
 
 
 def _markdown_table(rows: Sequence[dict[str, str]]) -> list[str]:

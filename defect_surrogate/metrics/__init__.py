@@ -23,6 +23,7 @@ from defect_surrogate.metrics.search import (
     speed_up,
     speed_ups,
 )
+from defect_surrogate.metrics.uncertainty import Uncertainty, uncertainty, vector_uncertainty
 
 __all__ = [
     "HIT_TOLERANCE",
@@ -31,6 +32,7 @@ __all__ = [
     "Errors",
     "SearchTimes",
     "SpeedUps",
+    "Uncertainty",
     "dft_saved",
     "energy_errors",
     "force_errors",
@@ -44,4 +46,6 @@ __all__ = [
     "speed_up",
     "speed_ups",
     "stress_errors",
+    "uncertainty",
+    "vector_uncertainty",
 ]

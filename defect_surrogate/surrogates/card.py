@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from defect_surrogate.errors import PotentialError
 
 CARD_FILE = "card.json"
+ENSEMBLE = "ensemble"
+"""Folder beside the card that holds the other members, each with a card of its own, in folders named 2, 3, …"""
+
 FORMAT = 1
 
 

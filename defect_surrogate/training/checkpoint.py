@@ -21,14 +21,13 @@ from matgl.apps.pes import Potential
 
 from defect_surrogate.archive import durable
 from defect_surrogate.errors import ArchiveError, InputError
-from defect_surrogate.surrogates.card import CARD_FILE, ModelCard, file_digest
+from defect_surrogate.surrogates.card import CARD_FILE, ENSEMBLE, ModelCard, file_digest
 from defect_surrogate.surrogates.matgl_checkpoints import MATGL_FILES
 from defect_surrogate.training.card_text import card_text
 from defect_surrogate.training.models import save_model
 
 README = "README.md"
 CURVES = "curves.svg"
-ENSEMBLE = "ensemble"
 
 OWN = {*MATGL_FILES, CARD_FILE, README, CURVES, ENSEMBLE}
 """All that a published model consists of."""

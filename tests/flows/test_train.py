@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 from defect_surrogate.dataset.frames import BULK, Dataset, LabelledFrame
 from defect_surrogate.dataset.store import write_dataset
 from defect_surrogate.errors import DatasetError, GateError, InputError, PotentialError, TrainingError
+from defect_surrogate.evaluation import read_evaluation
 from defect_surrogate.surrogates import load_potential
 from defect_surrogate.surrogates.card import read_card
 from defect_surrogate.training.epochs import Epoch, FrameErrors
 from defect_surrogate.training.settings import TrainSettings
 from flows.cli import app
 from flows.driver import PREFECT_VARIABLES
+from flows.evaluate import other_members
 from flows.run_folder import locked
 from flows.train import epoch_line, epoch_row, train_surrogate
 from flows.training_driver import run_train
@@ -158,6 +160,13 @@ def test_from_a_settings_file_to_a_model_with_an_ensemble(settings, dataset, wat
     curves = (model / "curves.svg").read_text()
     assert curves.startswith("<?xml")
     assert "energy MAE (meV/atom)" in curves
+
+    assert other_members(str(model)) == [str(model / "ensemble" / "2")]
+    result = CliRunner().invoke(app, ["evaluate", str(model), settings["data"][0], "--out", str(tmp_path / "errors")])
+    assert result.exit_code == 0, result.stderr
+    ensemble = read_evaluation(tmp_path / "errors" / "evaluation.json").ensemble
+    assert (ensemble.members, ensemble.forces.count) == (2, 9)
+    assert ensemble.forces.deviation > 0
 
 
 def test_an_unknown_setting_is_exit_code_2_and_nothing_is_made(settings, tmp_path):
