@@ -8,7 +8,7 @@ energies of the stand-in are always negative.
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from defect_surrogate.dataset.frames import Dataset, LabelledFrame
+from defect_surrogate.dataset.frames import Dataset
 
 ENERGY_WINDOW = 15.0
 """eV per supercell, of the paper."""
@@ -72,13 +72,13 @@ def drop_high_energies(dataset: Dataset, *, window: float = ENERGY_WINDOW) -> Cl
     """
     lowest: dict[tuple[object, ...], float] = {}
     for frame in dataset.frames:
-        key = _comparable(frame)
+        key = frame.comparable
         lowest[key] = min(frame.energy, lowest.get(key, frame.energy))
     counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     kept = []
     for frame in dataset.frames:
         positive = frame.energy > 0
-        if positive or frame.energy > lowest[_comparable(frame)] + window:
+        if positive or frame.energy > lowest[frame.comparable] + window:
             counts[frame.host, frame.defect][not positive] += 1
         else:
             kept.append(frame)
@@ -86,7 +86,3 @@ def drop_high_energies(dataset: Dataset, *, window: float = ENERGY_WINDOW) -> Cl
         DroppedFrames(host, defect, positive, high) for (host, defect), (positive, high) in sorted(counts.items())
     )
     return Cleaned(replace(dataset, frames=tuple(kept)), dropped)
-
-
-def _comparable(frame: LabelledFrame) -> tuple[object, ...]:
-    return frame.host, frame.defect, tuple(sorted(frame.numbers.tolist()))

@@ -78,6 +78,11 @@ class LabelledFrame:
         return f"{self.host}/{self.defect}/{self.label}/{self.step}"
 
     @property
+    def comparable(self) -> tuple[str, str, tuple[int, ...]]:
+        """Host, defect and sorted atomic numbers: the energies of frames in which all three are the same can be compared."""
+        return self.host, self.defect, tuple(np.sort(self.numbers).tolist())
+
+    @property
     def is_bulk(self) -> bool:
         """Whether the host has no defect in it."""
         return self.defect == BULK

@@ -71,8 +71,7 @@ def _relative(
     """Energies above the ground state of each defect, meV/atom: of the members, (m, k), and of the reference, (k,)."""
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for i in indices:
-        frame = dataset.frames[i]
-        groups[frame.host, frame.defect, tuple(np.sort(frame.numbers).tolist())].append(i)
+        groups[dataset.frames[i].comparable].append(i)
     every = np.array([[frame.energy for frame in dataset.frames], *(one.energies for one in members)])
     columns = [np.empty((len(members) + 1, 0))]
     for group in groups.values():

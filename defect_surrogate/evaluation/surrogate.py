@@ -184,10 +184,9 @@ def evaluate(
     for one in (predictions, *others):
         _check_finite(one, dataset)
     offsets = _element_offsets(predictions, dataset) if update_references else None
-    indices: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
+    indices: dict[tuple[object, ...], list[int]] = {}
     for i, frame in enumerate(dataset.frames):
-        atoms = () if frame.is_bulk else tuple(np.sort(frame.numbers).tolist())
-        indices.setdefault((frame.host, frame.defect, atoms), []).append(i)
+        indices.setdefault((frame.host,) if frame.is_bulk else frame.comparable, []).append(i)
     groups = [_group(predictions, dataset, own, offsets=offsets, learnt=learnt) for own in indices.values()]
     return Evaluation(
         potential=predictions.potential,

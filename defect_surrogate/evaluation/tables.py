@@ -116,7 +116,7 @@ def _disagreement(ensemble: EnsembleFigures) -> str:
             rank = "–" if one.correlation is None else f"{one.correlation:.2f}"
             ratio = "–" if one.ratio is None else f"{one.ratio:.1f}"
             parts.append(
-                f"{what} by {one.deviation:.1f} {unit}, rank correlation with the errors {rank}, errors {ratio} times"
+                f"{what} by {one.deviation:.1f} {unit}, rank correlation with the errors {rank}, errors {ratio} times as large"
             )
     return (
         f"The {ensemble.members} members disagree (standard deviation) in " + "; in ".join(parts or ["nothing"]) + "."
