@@ -48,7 +48,9 @@ TRAINING = (
 BULK_ONLY = (
     "HgSe",
     "MgSe",
-    "MgS",
+    "CaS",
+    "CaSe",
+    "CaTe",
     "SnTe",
     "PbTe",
     "PbS",

@@ -6,6 +6,7 @@ the interactions is left out of the fit: zero for a new network, and for a base 
 prediction, which turns its energies into those of the new level as far as a shift of each element can.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from pymatgen.core import Element
 
 from defect_surrogate.dataset.frames import LabelledFrame
 from defect_surrogate.errors import DatasetError
+
+logger = logging.getLogger(__name__)
 
 
 def fitted(
@@ -54,7 +57,14 @@ def fitted(
     before = np.zeros(len(elements)) if start is None else start
     rest = energies - counts @ before - (0.0 if interactions is None else interactions)
     atoms = counts.sum(axis=1, keepdims=True)
-    change, *_ = np.linalg.lstsq(counts / atoms, rest / atoms[:, 0], rcond=1e-8)
+    change, _, rank, _ = np.linalg.lstsq(counts / atoms, rest / atoms[:, 0], rcond=1e-8)
+    present = [symbol for symbol, count in zip(elements, counts.sum(axis=0), strict=True) if count]
+    if start is None and rank < len(present):
+        logger.warning(
+            "reference energies of %d elements (%s) from frames of only %d independent compositions: removing an atom may "
+            "seem to cost tens of eV; give isolated_atoms, which the fit then stays close to",
+            *(len(present), ", ".join(present), rank),
+        )
     result: NDArray[np.float64] = before + change
     return result
 

@@ -57,6 +57,16 @@ def test_elements_that_always_come_together_stay_closest_to_the_start(bulks, sta
     np.testing.assert_allclose(found, before + np.array([0.0, shift, 0.0, shift]), atol=1e-9)
 
 
+def test_a_fit_that_cannot_tell_elements_apart_says_so(bulks, vacancies, caplog):
+    """Na and Cl always 1:1: removing an Na would cost the mean of both."""
+    fitted([bulks[3]], elements=ELEMENTS)
+    assert "2 elements (Cl, Na) from frames of only 1 independent compositions" in caplog.text
+    caplog.clear()
+    fitted([bulks[3]], elements=ELEMENTS, start=PLANTED)
+    fitted(vacancies + bulks, elements=ELEMENTS)
+    assert not caplog.text
+
+
 def test_frames_count_by_atom_and_not_by_cell(frame, salt):
     """Two cells of one compound that disagree by 0.2 eV per atom; the fit lies between, however large one of them is."""
     low = counted(frame("NaCl/bulk/Strained_00/0"))
