@@ -1,20 +1,14 @@
-"""Errors of a force field on a dataset: of each defect, of all defects, and of the bulk apart.
-
-A force field of another level of theory than the dataset, an untuned one say, is off in its absolute energies by about a
-constant for each atom of an element. These constants can be fitted to the bulk frames, which shows what error is left when
-the element references are updated, as in Supplementary Table 11 of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9;
-``MP(ref)``). Forces, stresses and the relative energies of a defect do not depend on them.
-"""
+"""Errors of a force field on a dataset: of each defect, of all defects, and of the bulk apart."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from defect_surrogate.dataset.frames import BULK, Dataset, LabelledFrame
-from defect_surrogate.errors import DatasetError, PotentialError
+from defect_surrogate.errors import PotentialError
+from defect_surrogate.evaluation.element_offsets import element_offsets, shifts
 from defect_surrogate.evaluation.ensemble import EnsembleFigures, ensemble_figures
 from defect_surrogate.metrics import (
     LOW_ENERGY,
@@ -183,7 +177,7 @@ def evaluate(
         raise ValueError(f"{len(predictions.energies)} predictions cannot be compared with {len(dataset)} frames")
     for one in (predictions, *others):
         _check_finite(one, dataset)
-    offsets = _element_offsets(predictions, dataset) if update_references else None
+    offsets = element_offsets(predictions, dataset) if update_references else None
     indices: dict[tuple[object, ...], list[int]] = {}
     for i, frame in enumerate(dataset.frames):
         indices.setdefault((frame.host,) if frame.is_bulk else frame.comparable, []).append(i)
@@ -261,8 +255,7 @@ def _figures(
     correlation = spearman(predicted, reference) if is_defect else None
     updated = None
     if offsets is not None:
-        shifts = _counts(frames, tuple(offsets)) @ np.array(list(offsets.values()))
-        updated = energy_errors(predicted + shifts, reference, atoms=atoms)
+        updated = energy_errors(predicted + shifts(frames, offsets), reference, atoms=atoms)
     return Figures(
         frames=len(frames),
         defects=int(is_defect),
@@ -275,27 +268,6 @@ def _figures(
         spearman=correlation,
         unranked=int(is_defect and correlation is None),
     )
-
-
-def _element_offsets(predictions: Predictions, dataset: Dataset) -> dict[str, float]:
-    bulk = [i for i, frame in enumerate(dataset.frames) if frame.is_bulk]
-    frames = [dataset.frames[i] for i in bulk]
-    counts = _counts(frames, dataset.elements)
-    atoms = counts.sum(axis=1)
-    if absent := [element for element, count in zip(dataset.elements, counts.sum(axis=0), strict=True) if not count]:
-        raise DatasetError(f"no bulk frame with {', '.join(absent)}: the reference energy cannot be updated")
-    errors = np.array([frame.energy for frame in frames]) - predictions.energies[bulk]
-    offsets = np.linalg.lstsq(counts / atoms[:, None], errors / atoms)[0]
-    return {element: float(offset) for element, offset in zip(dataset.elements, offsets, strict=True)}
-
-
-def _counts(frames: Sequence[LabelledFrame], elements: Sequence[str]) -> NDArray[np.float64]:
-    """Atoms of each element in each frame, shape (k, m)."""
-    counts = np.zeros((len(frames), len(elements)))
-    for i, frame in enumerate(frames):
-        for j, element in enumerate(elements):
-            counts[i, j] = np.count_nonzero(frame.numbers == atomic_numbers[element])
-    return counts
 
 
 def _stress(frame: LabelledFrame) -> NDArray[np.float64]:
