@@ -27,7 +27,7 @@ from defect_surrogate.evaluation import (
 from defect_surrogate.reports.files import read_campaign, replace_file
 from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.surrogates import load_potential, predict
-from defect_surrogate.surrogates.card import ENSEMBLE, read_card
+from defect_surrogate.surrogates.card import ENSEMBLE, ModelCard, read_card
 from flows.progress import progress, show_own_lines
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def learnt_compositions(model: str) -> frozenset[str] | None:
     frozenset of str or None
         Reduced formulas, of its card; None for a model without one.
     """
-    card = read_card(Path(model)) if Path(model).is_dir() else None
+    card = _card(model)
     return None if card is None else frozenset([*card.split.training, *card.split.validation_unseen])
 
 
@@ -118,7 +118,7 @@ def other_members(model: str) -> list[str]:
     list of str
         As many as its card names.
     """
-    card = read_card(Path(model)) if Path(model).is_dir() else None
+    card = _card(model)
     count = 0 if card is None else len(card.ensemble)
     return [str(Path(model) / ENSEMBLE / str(number)) for number in range(2, count + 2)]
 
@@ -180,6 +180,10 @@ def write_host_search(results: HostSearchResults, path: Path) -> None:
         The file, e.g. ``docs/results/host-search.json``.
     """
     replace_file(path, host_search_json(results))
+
+
+def _card(model: str) -> ModelCard | None:
+    return read_card(Path(model)) if Path(model).is_dir() else None
 
 
 def _searched(host: HostReport, vacancy: VacancyReport) -> SearchedDefect:

@@ -20,7 +20,7 @@ RUNS = ROOT / "runs" / "family"
 DATA = HERE / "data"
 
 UNSEEN = ("CdTe", "ZnSe", "SbSeI", "AgGaSe2", "SnSe", "SnS2", "Sb2Se3", "BiSeBr")
-"""Never learnt from, not even as a crystal: one or two of each prototype that has several members."""
+"""Never learnt from, not even as a crystal: one or two of each of six prototypes."""
 
 TRAINING = (
     "CdSe",

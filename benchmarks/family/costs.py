@@ -1,6 +1,8 @@
 """What the reference data of the family cost: a row for each host, from the records in data/.
 
-python benchmarks/family/costs.py     writes docs/results/family-data.md
+    python benchmarks/family/costs.py     writes docs/results/family-data.md
+
+Bundles are read where they are, without unpacking.
 """
 
 import json
