@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from campaign import DATA, ROOT, RUNS, TRAINING, UNSEEN, bundle, defect_surrogate
+from campaign import ROOT, TRAINING, UNSEEN, bundle, defect_surrogate
+from datasets import make_dataset
 
-DATASET = ROOT / "runs" / "family-dataset"
 TABLES = ROOT / "runs" / "tables"
 RESULTS = ROOT / "docs" / "results"
 BASE = ROOT / "models" / "gfn1-bulk"
 CHALCOHALIDES = ("BiSCl", "BiSeCl", "BiSeI", "SbSeBr", "BiTeI", "BiTeBr", "SbSeI", "BiSeBr")
 
-ISOLATED_ATOMS = yaml.safe_load((Path(__file__).parent / "isolated_atoms.yaml").read_text())
+ISOLATED_ATOMS = yaml.safe_load((Path(__file__).parent / "gfn1-bulk.yaml").read_text())["isolated_atoms"]
 
 COMPUTED = tuple(host for host in TRAINING if bundle(host).exists())
 TEST = tuple(host for host in UNSEEN if bundle(host).exists())
@@ -169,20 +169,9 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def dataset() -> None:
-    """Make the dataset of all bundles."""
-    if (DATASET / "dataset.json").exists():
-        return
-    hosts = sorted(path.name.removesuffix(".tar.xz") for path in DATA.glob("*.tar.xz"))
-    for host in hosts:
-        if not (RUNS / host / "archive").exists():
-            defect_surrogate("unpack", DATA / f"{host}.tar.xz", "--out", RUNS / host)
-    defect_surrogate("ingest", *(RUNS / host for host in hosts), "--out", DATASET)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", choices=(*ROWS, []), default=[])
-    dataset()
+    make_dataset()
     for table in parser.parse_args().tables or ROWS:
         make(table)
