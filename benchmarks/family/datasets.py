@@ -2,8 +2,8 @@
 
     python benchmarks/family/datasets.py     makes those that are missing
 
-runs/family-dataset has every frame of every bundle; runs/family-bulk the pristine crystals of the hosts that may be learnt from,
-and the unseen hosts on which the base is measured, vacancies and all.
+runs/family-dataset has every frame of every bundle; runs/family-bulk the pristine crystals of the hosts that may be learnt
+from, and the unseen hosts on which the base is measured, vacancies and all.
 """
 
 from pathlib import Path

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from campaign import ROOT, RUNS, UNSEEN, bundle, defect_surrogate
+from datasets import DATASET
 from pictures import draw_miss
 
 from defect_surrogate.dataset.store import read_dataset
@@ -34,7 +35,7 @@ def search(host: str, surrogate: str, name: str) -> Path:
 
 def held_out_errors(surrogate: str, hosts: list[str]) -> Evaluation:
     """Return the errors of the surrogate on the frames of hosts."""
-    dataset = read_dataset(ROOT / "runs" / "family-dataset").select(lambda frame: frame.host in hosts)
+    dataset = read_dataset(DATASET).select(lambda frame: frame.host in hosts)
     return evaluate(predict(load_potential(surrogate), dataset.frames), dataset)
 
 
