@@ -11,6 +11,7 @@ from pathlib import Path
 
 from campaign import ROOT, RUNS, UNSEEN, bundle, defect_surrogate
 from datasets import DATASET
+from explain import explain_miss
 from pictures import draw_miss
 
 from defect_surrogate.dataset.store import read_dataset
@@ -60,6 +61,9 @@ def text(results: HostSearchResults, options: argparse.Namespace, pictures: list
         f"Surrogate: {results.surrogate}; reference: {results.reference}. "
         "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06.",
         "",
+        "Speed-ups are here those over GFN1-xTB, of which an evaluation takes about a second on the same CPU; over hybrid DFT "
+        "they approach what the saved relaxations give.",
+        "",
         "| | here | paper |",
         "| --- | ---: | ---: |",
         *(f"| {what} | {shown(here)} | {shown(paper)} |" for what, here, paper in overall),
@@ -74,15 +78,16 @@ def text(results: HostSearchResults, options: argparse.Namespace, pictures: list
     return "\n".join([*lines, "", *pictures])
 
 
-def misses(campaigns: list[Path], name: str) -> list[str]:
-    """Draw the defects whose ground state was missed, and return the lines that show them."""
-    lines = []
+def misses(campaigns: list[Path], surrogate: str, name: str) -> list[str]:
+    """Draw and explain the defects whose ground state was missed, and return the lines that say so."""
+    lines, potential = [], load_potential(surrogate)
     for path in campaigns:
         for host in read_campaign(path).hosts:
             for vacancy in host.vacancies:
                 if vacancy.comparison is not None and vacancy.comparison.hit is False:
                     picture = f"{name}-{host.name}-{vacancy.name}.svg"
                     draw_miss(path.parent, host.name, vacancy, RESULTS / picture)
+                    lines += [explain_miss(path.parent, host.name, vacancy, potential), ""]
                     lines += [f"![{host.name} {vacancy.name}: missed]({picture})", ""]
     return lines
 
@@ -101,4 +106,6 @@ if __name__ == "__main__":
     campaigns = [search(host, options.surrogate, options.name) for host in hosts]
     found = host_search_results(campaigns, held_out_errors(options.surrogate, hosts))
     write_host_search(found, RESULTS / f"{options.name}.json")
-    (RESULTS / f"{options.name}.md").write_text(text(found, options, misses(campaigns, options.name)))
+    (RESULTS / f"{options.name}.md").write_text(
+        text(found, options, misses(campaigns, options.surrogate, options.name))
+    )
