@@ -87,7 +87,15 @@ def train(
     typer.echo(held_out_table(card))
 
 
-def evaluate(model: Model, data: Data, out: Out, as_json: Json = False) -> None:
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the result; made when missing. Else it is only shown."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Measure the errors of a force field on a dataset, per defect and overall."""
     from defect_surrogate.evaluation import evaluation_json, evaluation_rows  # noqa: PLC0415
     from flows.progress import show_table  # noqa: PLC0415

@@ -28,6 +28,7 @@ from defect_surrogate.reports.files import read_campaign, replace_file
 from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.surrogates import load_potential, predict
 from defect_surrogate.surrogates.card import ENSEMBLE, ModelCard, read_card
+from defect_surrogate.surrogates.potentials import MATGL_PREFIX
 from flows.progress import progress, show_own_lines
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def evaluate_surrogate(model: Model, data: Data, out: str | None = None, update_
 
 
 def learnt_compositions(model: str) -> frozenset[str] | None:
-    """Return the compositions that a model was trained or validated on.
+    """Return the compositions that a model, or what it started from, was trained or validated on.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def learnt_compositions(model: str) -> frozenset[str] | None:
         Reduced formulas, of its card; None for a model without one.
     """
     card = _card(model)
-    return None if card is None else frozenset([*card.split.training, *card.split.validation_unseen])
+    return None if card is None else card.learnt
 
 
 def other_members(model: str) -> list[str]:
@@ -120,7 +121,7 @@ def other_members(model: str) -> list[str]:
     """
     card = _card(model)
     count = 0 if card is None else len(card.ensemble)
-    return [str(Path(model) / ENSEMBLE / str(number)) for number in range(2, count + 2)]
+    return [str(_directory(model) / ENSEMBLE / str(number)) for number in range(2, count + 2)]
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
@@ -183,7 +184,11 @@ def write_host_search(results: HostSearchResults, path: Path) -> None:
 
 
 def _card(model: str) -> ModelCard | None:
-    return read_card(Path(model)) if Path(model).is_dir() else None
+    return read_card(_directory(model)) if _directory(model).is_dir() else None
+
+
+def _directory(model: str) -> Path:
+    return Path(model.removeprefix(MATGL_PREFIX))
 
 
 def _searched(host: HostReport, vacancy: VacancyReport) -> SearchedDefect:

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from defect_surrogate.dataset.frames import Dataset
+from defect_surrogate.errors import DatasetError
 from defect_surrogate.surrogates import Potential, load_potential
 from defect_surrogate.surrogates.card import CardSplit, HeldOutErrors, ModelCard
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field
@@ -26,6 +27,7 @@ from defect_surrogate.training.finetune import FineTuned, finetune
 from defect_surrogate.training.gate import check, held_out_errors
 from defect_surrogate.training.models import reference_energies
 from defect_surrogate.training.settings import TrainSettings
+from flows.evaluate import learnt_compositions
 from flows.progress import progress, show_own_lines
 from flows.run_folder import locked
 from flows.training_driver import state_folder
@@ -57,6 +59,7 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
     target = Path(out).absolute()
     check_replaceable(target)
     others = [load_potential(name) for name in (settings.base, settings.baseline) if name is not None]
+    base_learnt = frozenset() if settings.base is None else learnt_compositions(settings.base) or frozenset()
     state = state_folder(target)
     with locked(state):
         data = training_data(settings.data, split=settings.split, frames=settings.frames)
@@ -64,9 +67,12 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
             "%d frames of %d compositions to train on, %d to validate with, %d held out",
             *(len(data.train), len(data.train.compositions), len(data.validation), len(data.test)),
         )
+        check_held_out(data, base_learnt, base=settings.base)
         members = [train_member(data, settings, number, state) for number in range(1, settings.ensemble + 1)]
-        cards = [card_of(member, data, settings) for member in members]
-        trained = force_field(Checkpoint(members[0].potential, data.level_of_theory, cards[0]), name=target.name)
+        cards = [card_of(member, data, settings, base_learnt) for member in members]
+        trained = force_field(
+            Checkpoint(members[0].potential, data.level_of_theory, data.level_of_theory, cards[0]), name=target.name
+        )
         held_out = measured([trained, *others], data.test)
         forced = check(held_out[0] if held_out else None, held_out[1:], force=force)
         ensemble = [card.digest for card in cards[1:]]
@@ -103,6 +109,15 @@ def train_member(data: TrainingData, settings: TrainSettings, number: int, state
         )
 
 
+def check_held_out(data: TrainingData, base_learnt: frozenset[str], *, base: str | None) -> None:
+    """Refuse a test composition that the base has learnt from: errors on it would say nothing about unseen hosts."""
+    if known := sorted(base_learnt & set(data.test.compositions)):
+        raise DatasetError(
+            f"split: {', '.join(known)} cannot be held out for the test, since the base model {base} has learnt from it; "
+            "hold out others, or start from another base"
+        )
+
+
 def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErrors]:
     """Measure models on the held-out frames; nothing without a defect in them."""
     if all(frame.is_bulk for frame in test.frames):
@@ -110,7 +125,7 @@ def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErro
     return [held_out_errors(potential, test) for potential in potentials]
 
 
-def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings) -> ModelCard:
+def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings, base_learnt: Iterable[str]) -> ModelCard:
     """Write down what a member is, as yet without its errors on held-out frames."""
     network = member.potential.model
     energies = reference_energies(member.potential)
@@ -141,6 +156,7 @@ def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings) -> M
         versions={name: version(name) for name in LIBRARIES},
         command=" ".join(["defect-surrogate", *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        base_learnt=sorted(base_learnt),
     )
 
 

@@ -1,7 +1,9 @@
 """What the command line does to make and to measure surrogates."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
@@ -72,7 +74,7 @@ def run_train(settings: TrainSettings, out: Path, *, force: bool) -> ModelCard:
             return train_surrogate(settings, str(out), force)
 
 
-def run_evaluate(model: str, data: str, out: Path) -> Evaluation:
+def run_evaluate(model: str, data: str, out: Path | None) -> Evaluation:
     """Measure the errors of a force field on a dataset, with the Prefect server there is or one of its own.
 
     Parameters
@@ -82,7 +84,7 @@ def run_evaluate(model: str, data: str, out: Path) -> Evaluation:
     data
         Folder of the dataset.
     out
-        Folder for the results.
+        Folder for the results; they are not written when None.
 
     Returns
     -------
@@ -94,11 +96,12 @@ def run_evaluate(model: str, data: str, out: Path) -> Evaluation:
     DefectSurrogateError
         If model or dataset cannot be used.
     """
-    with served(out) as server:
+    folder = TemporaryDirectory(prefix="defect-surrogate-") if out is None else nullcontext(out)
+    with folder as work, served(Path(work)) as server:
         from flows.evaluate import evaluate_surrogate  # noqa: PLC0415
 
         with server.ready():
-            return evaluate_surrogate(model, data, str(out))
+            return evaluate_surrogate(model, data, None if out is None else str(out))
 
 
 def run_compare(first: Path, second: Path, out: Path) -> LevelComparison:

@@ -98,6 +98,9 @@ class ModelCard(_Part):
         In words.
     base
         Digest of the model it started from; None for random weights.
+    base_learnt
+        Compositions that the base, and what that started from, were trained or validated on; none for random weights and
+        for a base without a card.
     data
         Digests of the datasets.
     split
@@ -148,7 +151,13 @@ class ModelCard(_Part):
     versions: dict[str, str]
     command: str
     created: str
+    base_learnt: list[str] = []
     files: dict[str, str] = {}
+
+    @property
+    def learnt(self) -> frozenset[str]:
+        """Compositions that it or any model before it was trained or validated on."""
+        return frozenset([*self.split.training, *self.split.validation_unseen, *self.base_learnt])
 
 
 def read_card(directory: Path) -> ModelCard | None:

@@ -42,12 +42,15 @@ class Checkpoint:
         matgl's potential.
     level_of_theory
         That it was trained for, in words, as saved with it; else architecture and name of the directory.
+    made_for
+        The level of theory of the card, or else that saved with it; None if neither says.
     card
         None for a checkpoint that was not made here.
     """
 
     model: MatglPotential
     level_of_theory: str
+    made_for: str | None
     card: ModelCard | None
 
 
@@ -85,9 +88,12 @@ def load_checkpoint(name: str) -> Checkpoint:
     if not isinstance(model, MatglPotential):
         raise PotentialError(f"{name}: {directory} holds a {type(model).__name__}, which gives no forces")
     lighten(model.model)
+    if card is not None and card.digest != weights_digest(model):
+        raise PotentialError(f"{name}: the weights in {directory} are not those that its card was written for")
     metadata = description.get("metadata") or {}
-    level_of_theory = str(metadata.get("level_of_theory") or f"{type(model.model).__name__} {directory.name}")
-    return Checkpoint(model, level_of_theory, card)
+    saved = str(metadata.get("level_of_theory") or "") or None
+    made_for = saved if card is None else card.level_of_theory
+    return Checkpoint(model, saved or f"{type(model.model).__name__} {directory.name}", made_for, card)
 
 
 def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
@@ -118,7 +124,7 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
         level_of_theory=level_of_theory,
         elements=frozenset(elements),
         versions=(("matgl", version("matgl")), ("torch", version("torch"))),
-        made_for=None if card is None else card.level_of_theory,
+        made_for=checkpoint.made_for,
         calculator=MatglWithStressOnDemand(model, stress_unit="eV/A3"),
     )
 

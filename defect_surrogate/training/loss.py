@@ -1,7 +1,7 @@
 """The loss: mean losses of energies per atom, force components and stress components, weighted 1, 1 and 0.1.
 
-The weights are those of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9), who do not say which loss. Squared errors, the
-default, are those of matgl's trainer; a dozen distorted starts and rattled cells with forces of 10 eV/Å make up most of them.
+Weights and squared errors, the defaults, are those of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9, Methods); a dozen
+distorted starts and rattled cells with forces of 10 eV/Å make up most of squared errors.
 Huber's (doi:10.1214/aoms/1177703732), that of M3GNet (doi:10.1038/s43588-022-00349-3), grows linearly with errors that are not
 small.
 """

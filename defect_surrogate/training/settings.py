@@ -21,8 +21,12 @@ class SplitSettings(Section):
     )
     test: list[str] | None = Field(None, description="Compositions held out; drawn when absent.")
     validation: list[str] | None = Field(None, description="Compositions for validation; drawn when absent.")
-    test_fraction: float = Field(0.27, gt=0, lt=1, description="Share of the compositions drawn for the test.")
-    validation_fraction: float = Field(0.05, ge=0, lt=1, description="Share of the compositions drawn for validation.")
+    test_fraction: float = Field(
+        0.27, gt=0, lt=1, description="Share of the defects whose compositions are drawn for the test."
+    )
+    validation_fraction: float = Field(
+        0.05, ge=0, lt=1, description="Share of the defects whose compositions are drawn for validation."
+    )
     seen_fraction: float = Field(
         0.05, ge=0, lt=0.5, description="Share of the training compositions' frames that go to validation."
     )
@@ -81,7 +85,7 @@ class OptimisationSettings(Section):
         None,
         gt=0,
         description="Error, in the units above, beyond which the loss is linear: 0.01 in M3GNet "
-        "(doi:10.1038/s43588-022-00349-3). Squared errors when absent; the paper does not say.",
+        "(doi:10.1038/s43588-022-00349-3). Squared errors, as in the paper, when absent.",
     )
     patience: int = Field(
         10, ge=1, description="Epochs without a lower validation loss after which the training stops. Our choice."

@@ -84,7 +84,7 @@ def train(
     DatasetError
         If there is no frame to train on or to validate with.
     TrainingError
-        If the loss is no longer a number, or the state in the folder is damaged or of other inputs.
+        If the loss is no longer a number, or the state in the folder is damaged, of other inputs or of more epochs.
     ArchiveError
         If the state cannot be saved, for example because the disk is full. The last saved one stays whole.
     """
@@ -247,6 +247,11 @@ class _Loop:
             for name, values in (("parameters", self._parameters), ("average", self._average), ("best", self._best)):
                 _copy(content[name], values)
             self._optimiser.load_state_dict(content["optimiser"])
+            if (done := len(content["state"]["epochs"])) > self._settings.epochs:
+                raise TrainingError(
+                    f"{self._folder}: holds a training of {done} epochs, and {self._settings.epochs} are asked for; choose "
+                    "another folder"
+                )
             self._state = _State(**content["state"])
             for name in ("losses", "absolute", "counts"):
                 setattr(self._state, name, getattr(self._state, name).cpu())

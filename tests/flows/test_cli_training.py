@@ -140,6 +140,7 @@ def test_evaluate_prints_a_table_or_pure_json(monkeypatch, tmp_path, cluster_cry
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["level_of_theory"] == "made up"
     assert "all bulk" in run(*arguments).stdout
+    assert run(*arguments[:3], "--json").stdout == result.stdout  # a folder is not needed
 
 
 @pytest.mark.parametrize("command", ["resume", "report"])

@@ -194,6 +194,18 @@ def test_a_model_that_is_worse_than_its_base_is_published_by_force_alone(train, 
     assert "Published by force" in (tmp_path / "model" / "README.md").read_text()
 
 
+def test_what_a_base_or_its_base_has_learnt_from_is_not_held_out(train, tmp_path):
+    """NaCl is learnt by the first model alone; the second starts from it."""
+    every = {"training": ["KCl", "NaBr", "NaCl"], "test": [], "validation": [], "seen_fraction": 0.2}
+    train({"split": every}, out="first", force=True)
+    without = every | {"training": ["KCl", "NaBr"]}
+    second = train({"split": without, "base": str(tmp_path / "first")}, out="second", force=True)
+    assert second.base_learnt == ["KCl", "NaBr", "NaCl"]
+    for base in ("first", "second"):
+        with pytest.raises(DatasetError, match=f"NaCl cannot be held out for the test, since the base model .*{base}"):
+            train({"base": str(tmp_path / base)})
+
+
 def test_a_model_that_is_worse_than_the_baseline_is_refused(train, monkeypatch):
     """CHGNet is given the labels themselves."""
     chgnet = load_potential("chgnet")

@@ -84,7 +84,16 @@ def test_without_a_card_a_model_is_for_all_elements_of_its_network_and_made_for_
 def test_the_level_of_theory_saved_with_a_model_is_read(saved):
     checkpoint = load_checkpoint(str(saved(card=False, metadata={"level_of_theory": "r2SCAN (VASP)"})))
     assert checkpoint.level_of_theory == "r2SCAN (VASP)"
-    assert force_field(checkpoint, name="tuned").name == "tuned"
+    potential = force_field(checkpoint, name="tuned")
+    assert (potential.name, potential.made_for) == ("tuned", "r2SCAN (VASP)")  # also if the card was lost
+
+
+def test_weights_are_held_against_the_card_even_if_it_names_no_files(saved):
+    directory = saved()
+    card = json.loads((directory / CARD_FILE).read_text())
+    (directory / CARD_FILE).write_text(json.dumps(card | {"files": {}, "digest": "0" * 64}))
+    with pytest.raises(PotentialError, match="the weights in .*model are not those that its card was written for"):
+        load_potential(str(directory))
 
 
 def test_the_weights_of_a_force_field_are_fixed(saved):

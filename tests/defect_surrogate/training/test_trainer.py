@@ -200,6 +200,12 @@ def test_a_finished_training_is_prolonged_by_more_epochs(run, unbroken):
     assert losses(prolonged) == losses(unbroken[0])
 
 
+def test_a_training_of_more_epochs_than_are_asked_for_is_not_passed_off_as_a_shorter_one(run):
+    run(settings=SETTINGS.model_copy(update={"epochs": 2}))
+    with pytest.raises(TrainingError, match=r"state: holds a training of 2 epochs, and 1 are asked for"):
+        run(settings=SETTINGS.model_copy(update={"epochs": 1}))
+
+
 def test_early_stopping(run):
     """A learning rate of nearly nothing after the first epoch: no later one is better by a digit that counts."""
     settings = OptimisationSettings(epochs=50, learning_rate=0.3, learning_rate_decay=1e-20, averaging=0.0, patience=3)
