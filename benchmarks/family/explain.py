@@ -4,28 +4,31 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
+from defect_surrogate.distortions import UNPERTURBED
 from defect_surrogate.reconstruction import motif, new_anion_bonds
-from defect_surrogate.reports.schema import VacancyReport
+from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates import Potential, relax
 
 
-def explain_miss(folder: Path, host: str, vacancy: VacancyReport, potential: Potential) -> str:
+def explain_miss(folder: Path, host: HostReport, vacancy: VacancyReport, potential: Potential) -> str:
     """Relax the missed ground state with the surrogate, and say where it goes and how high the surrogate holds it."""
     assert vacancy.full_reference_minima is not None
-    assert vacancy.surrogate_minima is not None
     assert vacancy.ground_state is not None
+    if not vacancy.surrogate_minima:
+        return f"**{host.name} {vacancy.name}.** No relaxation with the surrogate came to a minimum."
     missed, own = vacancy.full_reference_minima[0], vacancy.surrogate_minima[0]
     start = Structure.from_file(folder / missed.structure_file)
     (relaxation,) = relax([start], potential, settings=SurrogateSettings(force_tolerance=1e-3))
-    ideal = Structure.from_file(folder / vacancy.unperturbed_file) if vacancy.unperturbed_file else start
-    reached = motif(new_anion_bonds(relaxation.structure, ideal=ideal))
+    ideal = Structure.from_file(folder / "structures" / host.name / "reference" / vacancy.name / UNPERTURBED / "POSCAR")
+    reached = motif(new_anion_bonds(relaxation.structure, ideal=ideal, oxidation_states=host.oxidation_states))
     above = relaxation.energy - own.energy
     verdict = (
         "lower than its own lowest minimum, to which no start led" if above < 0 else "above its own lowest minimum"
     )
+    higher = vacancy.ground_state.energy - missed.energy
     return (
-        f"**{host} {vacancy.name}.** Missed: {missed.motif}, {vacancy.ground_state.energy - missed.energy:.2f} eV lower than "
+        f"**{host.name} {vacancy.name}.** Missed: {missed.motif}, {higher:.2f} eV lower than "
         f"what was found ({vacancy.ground_state.motif}). Started from the missed structure the surrogate ends in {reached}, "
         f"{abs(above):.2f} eV {verdict} ({own.motif})."
     )

@@ -2,8 +2,9 @@
 
     python benchmarks/family/levels.py [--surrogate models/gfn1-defects] [HOST...]
 
-Needs the finished searches of search.py. Resumable; writes docs/results/levels-of-theory.md and .json, after Supplementary
-Table 16 of doi:10.1038/s41524-024-01303-9.
+Needs the finished searches of search.py. At both levels the same is searched, the minima of the surrogate and the unperturbed
+structure: the rest of a full reference search at one level only would look like a difference between them. Resumable; writes
+docs/results/levels-of-theory.md and .json, after Supplementary Table 16 of doi:10.1038/s41524-024-01303-9.
 """
 
 import argparse
@@ -17,16 +18,23 @@ LEVELS = ROOT / "runs" / "levels"
 
 
 def compare(host: str, surrogate: str) -> Path:
-    """Search a host at the second level, compare its ground states with those of the first, and return the folder of both."""
-    folder = LEVELS / host
-    if not (folder / "compared" / "level-comparison.json").exists():
-        crystal, settings = RUNS / "hosts" / f"{host}.cif", Path(__file__).parent / "gfn2.yaml"
-        defect_surrogate(
-            "search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder / "second"
-        )
-        first = SEARCHES / "host-search" / host
-        defect_surrogate("compare-levels", first, folder / "second", "--out", folder / "compared")
+    """Search a host at both levels, compare the ground states, and return the folder of the comparison."""
+    folder, crystal = LEVELS / host, RUNS / "hosts" / f"{host}.cif"
+    if not (folder / "first").exists():
+        units = folder / "first.tar.xz"
+        done("pack", SEARCHES / "host-search" / host, "--out", units)
+        done("unpack", units, "--out", folder / "first")
+    for level, name in (("first", "gfn1.yaml"), ("second", "gfn2.yaml")):
+        settings = Path(__file__).parent / name
+        done("search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder / level)
+    done("compare-levels", folder / "first", folder / "second", "--out", folder / "compared")
     return folder / "compared"
+
+
+def done(*words: object) -> None:
+    """Run a command to its end."""
+    if not defect_surrogate(*words):
+        raise SystemExit(f"{' '.join(map(str, words))}: not finished; run this again")
 
 
 if __name__ == "__main__":

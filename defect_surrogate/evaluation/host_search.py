@@ -146,7 +146,7 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
     Raises
     ------
     ReportError
-        If a defect is there twice, and would count twice.
+        If a defect is there twice, and would count twice, or an evaluation lacks one that was searched.
     """
     names = [(one.host, one.defect) for one in searched]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -154,6 +154,9 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
     compared = {(one.host, one.defect): one for one in searched if one.hit is not None}
     speedups = speed_ups([_times(one) for one in compared.values()])
     groups = () if evaluation is None else evaluation.groups
+    evaluated = {(group.host, group.defect) for group in groups}
+    if evaluation is not None and (absent := sorted(compared.keys() - evaluated)):
+        raise ReportError(f"{absent[0][0]}/{absent[0][1]}: was searched, and is not in the evaluation")
     errors = pooled_figures([group.figures for group in groups if (group.host, group.defect) in compared])
     return SearchFigures(
         n_compositions=len({one.composition for one in compared.values()}),

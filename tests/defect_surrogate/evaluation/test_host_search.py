@@ -35,11 +35,16 @@ def test_figures_are_of_the_defects_with_a_verdict():
 
 def test_errors_are_those_of_the_searched_defects_alone(dataset, predict_with):
     evaluation = evaluate(predict_with({2: 0.3, 8: 0.6}), dataset)  # Unperturbed of CdSe, ground state of CdTe
-    both = search_figures(SEARCHED, evaluation=evaluation)
+    both = search_figures([SEARCHED[0], SEARCHED[2]], evaluation=evaluation)
     assert both.mae_rel_low_meV_per_atom == pytest.approx((100 + 2 * 200) / 3)
-    only = search_figures(SEARCHED[:2], evaluation=evaluation)
+    only = search_figures(SEARCHED[:1], evaluation=evaluation)
     assert only.mae_rel_low_meV_per_atom == pytest.approx(200)
     assert only.spearman == pytest.approx(1.0)
+
+
+def test_errors_that_leave_out_a_searched_defect_are_no_errors_of_the_search(dataset, predict_with):
+    with pytest.raises(ReportError, match="CdTe/v_Te_0: was searched, and is not in the evaluation"):
+        search_figures(SEARCHED, evaluation=evaluate(predict_with({}), dataset))
 
 
 def test_nothing_searched_has_no_figures():
