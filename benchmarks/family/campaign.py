@@ -103,6 +103,12 @@ def defect_surrogate(*words: object) -> bool:
     return subprocess.run(["defect-surrogate", *(str(word) for word in words)], cwd=ROOT, check=False).returncode == 0
 
 
+def finish(*words: object) -> None:
+    """Run a command, and stop if not all of it was done."""
+    if not defect_surrogate(*words):
+        raise SystemExit(f"{' '.join(str(word) for word in words)}: not finished; run this again")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stop", action="store_true")

@@ -8,7 +8,7 @@ from, and the unseen hosts on which the base is measured, vacancies and all.
 
 import shutil
 
-from campaign import DATA, ROOT, RUNS, UNSEEN, bundle, defect_surrogate
+from campaign import DATA, ROOT, RUNS, UNSEEN, bundle, finish
 
 from defect_surrogate.dataset.store import read_dataset, write_dataset
 
@@ -26,8 +26,8 @@ def make_dataset() -> None:
         shutil.rmtree(DATASET)
     for host in hosts:
         if not (RUNS / host / "archive").exists():
-            defect_surrogate("unpack", bundle(host), "--out", RUNS / host)
-    defect_surrogate("ingest", *(RUNS / host for host in hosts), "--out", DATASET)
+            finish("unpack", bundle(host), "--out", RUNS / host)
+    finish("ingest", *(RUNS / host for host in hosts), "--out", DATASET)
 
 
 def make_bulk_dataset() -> None:

@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from campaign import ROOT, RUNS, UNSEEN, defect_surrogate
+from campaign import ROOT, RUNS, UNSEEN, finish
 from search import RESULTS, SEARCHES
 
 LEVELS = ROOT / "runs" / "levels"
@@ -22,19 +22,13 @@ def compare(host: str, surrogate: str) -> Path:
     folder, crystal = LEVELS / host, RUNS / "hosts" / f"{host}.cif"
     if not (folder / "first").exists():
         units = folder / "first.tar.xz"
-        done("pack", SEARCHES / "host-search" / host, "--out", units)
-        done("unpack", units, "--out", folder / "first")
-    for level, name in (("first", "gfn1.yaml"), ("second", "gfn2.yaml")):
+        finish("pack", SEARCHES / "host-search" / host, "--out", units)
+        finish("unpack", units, "--out", folder / "first")
+    for level, name in (("first", "search.yaml"), ("second", "gfn2.yaml")):
         settings = Path(__file__).parent / name
-        done("search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder / level)
-    done("compare-levels", folder / "first", folder / "second", "--out", folder / "compared")
+        finish("search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder / level)
+    finish("compare-levels", folder / "first", folder / "second", "--out", folder / "compared")
     return folder / "compared"
-
-
-def done(*words: object) -> None:
-    """Run a command to its end."""
-    if not defect_surrogate(*words):
-        raise SystemExit(f"{' '.join(map(str, words))}: not finished; run this again")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from campaign import ROOT, RUNS, UNSEEN, bundle, defect_surrogate
+from campaign import ROOT, RUNS, UNSEEN, bundle, finish
 from datasets import DATASET, make_dataset
 from explain import explain_miss
 from hosts import main as write_hosts
@@ -31,10 +31,10 @@ def search(host: str, surrogate: str, name: str) -> Path:
     """Search a host, or what is missing of it, and return its campaign.json."""
     folder, crystal = SEARCHES / name / host, RUNS / "hosts" / f"{host}.cif"
     if not folder.exists():
-        defect_surrogate("unpack", bundle(host), "--out", folder)
+        finish("unpack", bundle(host), "--out", folder)
     settings = Path(__file__).parent / "search.yaml"
-    if not defect_surrogate("search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder):
-        raise SystemExit(f"{host}: the search is not finished; run this again")
+    given = ("--settings", settings, "--surrogate", surrogate, "--full-reference")
+    finish("search", crystal, *given, "--out", folder)
     return folder / "campaign.json"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from campaign import ROOT, TRAINING, UNSEEN, bundle, defect_surrogate
+from campaign import ROOT, TRAINING, UNSEEN, bundle, finish
 from datasets import DATASET, make_dataset
 
 TABLES = ROOT / "runs" / "tables"
@@ -111,8 +111,7 @@ def make(table: str) -> None:
             TABLES.mkdir(parents=True, exist_ok=True)
             settings = folder.with_suffix(".yaml")
             settings.write_text(content)
-            if not defect_surrogate("train", settings, "--out", folder, "--force"):
-                raise SystemExit(f"{table}, {name}: not trained; run this again")
+            finish("train", settings, "--out", folder, "--force")
         cards[name] = json.loads((folder / "card.json").read_text())
     write(table, cards)
 
