@@ -94,6 +94,14 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the result; made when missing. Else it is only shown."),
     ] = None,
+    update_references: Annotated[
+        bool,
+        typer.Option(
+            "--update-references",
+            help="Give energy errors after a fit of an offset for each element to the bulk frames too, for a force field of "
+            "another level of theory.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the errors of a force field on a dataset, per defect and overall."""
@@ -101,7 +109,7 @@ def evaluate(
     from flows.progress import show_table  # noqa: PLC0415
     from flows.training_driver import run_evaluate  # noqa: PLC0415
 
-    evaluation = run_evaluate(model, str(data), out)
+    evaluation = run_evaluate(model, str(data), out, update_references=update_references)
     if as_json:
         typer.echo(evaluation_json(evaluation), nl=False)
     else:

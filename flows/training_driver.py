@@ -74,7 +74,7 @@ def run_train(settings: TrainSettings, out: Path, *, force: bool) -> ModelCard:
             return train_surrogate(settings, str(out), force)
 
 
-def run_evaluate(model: str, data: str, out: Path | None) -> Evaluation:
+def run_evaluate(model: str, data: str, out: Path | None, *, update_references: bool = False) -> Evaluation:
     """Measure the errors of a force field on a dataset, with the Prefect server there is or one of its own.
 
     Parameters
@@ -85,6 +85,8 @@ def run_evaluate(model: str, data: str, out: Path | None) -> Evaluation:
         Folder of the dataset.
     out
         Folder for the results; they are not written when None.
+    update_references
+        Give the energy errors after a fit of one offset for each element to the bulk frames too.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def run_evaluate(model: str, data: str, out: Path | None) -> Evaluation:
         from flows.evaluate import evaluate_surrogate  # noqa: PLC0415
 
         with server.ready():
-            return evaluate_surrogate(model, data, None if out is None else str(out))
+            return evaluate_surrogate(model, data, None if out is None else str(out), update_references)
 
 
 def run_compare(first: Path, second: Path, out: Path) -> LevelComparison:

@@ -156,8 +156,8 @@ def reference_method(
         level_of_theory = stand_in_level(str(incar.get("XTB_METHOD", METHODS[0])))
     else:
         executable = "VASP"
-        titel = next(iter(potcars.values())).titel
-        level_of_theory = f"{functional_name(incar, potcar_title=titel)} (VASP)"
+        titels = [potcar.titel for potcar in potcars.values()]
+        level_of_theory = f"{functional_name(incar, potcar_titles=titels)} (VASP)"
     return ReferenceMethod(
         incar=dict(sorted(incar.items())),
         kpoints=str(kpoints),

@@ -35,21 +35,9 @@ KILOBAR = 0.1 * GPa
 """eV/Å³."""
 
 _OPENERS: dict[str, Callable[[Path], Any]] = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_OUTCAR_TAGS = [
-    "NELM",
-    "NSW",
-    "IBRION",
-    "EDIFFG",
-    "LHFCALC",
-    "HFSCREEN",
-    "AEXX",
-    "GGA",
-    "METAGGA",
-    "LDAU",
-    "IVDW",
-    "LUSE_VDW",
-    "LSORBIT",
-]
+_CONVERGENCE_TAGS = ("NELM", "NSW", "IBRION", "EDIFFG")
+_HYBRID_TAGS = ("LHFCALC", "HFSCREEN", "AEXX")
+_FUNCTIONAL_TAGS = ("GGA", "METAGGA", "LDAU", "LDAUTYPE", "IVDW", "LUSE_VDW", "LSORBIT")
 
 
 @dataclass(frozen=True)
@@ -213,7 +201,9 @@ def read_outcar(path: Path) -> VaspOutput:
         frames = tuple(_outcar_frame(image) for image in images)
     except Exception as error:  # ASE raises its own, ValueError on ****, and whatever a broken line leads to
         raise ReferenceRunError(f"{path}: cannot be read, {steps} ionic steps: {error!r}") from error
-    tags = {tag: value for tag in _OUTCAR_TAGS if (value := _outcar_value(text, tag)) is not None}
+    names = (*_CONVERGENCE_TAGS, *_HYBRID_TAGS, *_FUNCTIONAL_TAGS)
+    tags = {tag: value for tag in names if (value := _outcar_value(text, tag)) is not None}
+    tags |= {match[1]: match[2] for match in re.finditer(r"\b(LDAU[UJ])\s*=((?:[ \t]+[-.\d]+)+)", text)}
     cycles = [0] * len(frames)
     for match in re.finditer(r"Iteration\s+(\d+)\(\s*(\d+)\)", text):
         if int(match[1]) <= len(cycles):
@@ -296,4 +286,4 @@ def _level_and_versions(
         method, _, library = engine.partition(" by ")
         name, _, number = library.partition(" ")
         return stand_in_level(method), (("vasp-xtb", version), (name or "tblite", number))
-    return f"{functional_name(tags, potcar_title=titels[0] if titels else '')} (VASP)", (("VASP", version),)
+    return f"{functional_name(tags, potcar_titles=titels)} (VASP)", (("VASP", version),)

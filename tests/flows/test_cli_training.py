@@ -111,9 +111,9 @@ def test_a_settings_file_with_a_fault_is_exit_code_2(tmp_path, command, content,
 def test_evaluate_prints_a_table_or_pure_json(monkeypatch, tmp_path, cluster_crystal):
     """CHGNet on two frames, without the Prefect server that the flow has."""
 
-    def measure(model, data, _out):
+    def measure(model, data, _out, **options):
         dataset = read_dataset(Path(data))
-        return evaluate(predict(load_potential(model), dataset.frames), dataset)
+        return evaluate(predict(load_potential(model), dataset.frames), dataset, **options)
 
     monkeypatch.setattr("flows.training_driver.run_evaluate", measure)
     frames = tuple(
@@ -141,6 +141,9 @@ def test_evaluate_prints_a_table_or_pure_json(monkeypatch, tmp_path, cluster_cry
     assert json.loads(result.stdout)["level_of_theory"] == "made up"
     assert "all bulk" in run(*arguments).stdout
     assert run(*arguments[:3], "--json").stdout == result.stdout  # a folder is not needed
+    assert json.loads(result.stdout)["element_offsets"] is None
+    updated = json.loads(run(*arguments[:3], "--update-references", "--json").stdout)
+    assert set(updated["element_offsets"]) == {"Cd", "Te"}
 
 
 @pytest.mark.parametrize("command", ["resume", "report"])

@@ -162,9 +162,12 @@ def test_from_a_settings_file_to_a_model_with_an_ensemble(settings, dataset, wat
     assert "energy MAE (meV/atom)" in curves
 
     assert other_members(str(model)) == [str(model / "ensemble" / "2")]
-    result = CliRunner().invoke(app, ["evaluate", str(model), settings["data"][0], "--out", str(tmp_path / "errors")])
+    arguments = ["evaluate", str(model), settings["data"][0], "--out", str(tmp_path / "errors"), "--update-references"]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.stderr
-    ensemble = read_evaluation(tmp_path / "errors" / "evaluation.json").ensemble
+    evaluation = read_evaluation(tmp_path / "errors" / "evaluation.json")
+    assert evaluation.element_offsets
+    ensemble = evaluation.ensemble
     assert (ensemble.members, ensemble.forces.count) == (2, 9)
     assert ensemble.forces.deviation > 0
 

@@ -41,3 +41,17 @@ def test_both_files_tell_the_same(finished):
     assert vasprun.self_consistent == outcar.self_consistent
     for tag in ("NELM", "NSW", "IBRION", "EDIFFG"):
         assert vasprun.tags[tag] == outcar.tags[tag]
+
+
+def test_both_files_tell_whose_hubbard_parameter_is_which(finished_vasp):
+    vasprun, outcar = finished_vasp / "vasprun.xml", finished_vasp / "OUTCAR"
+    titels = read_vasprun(vasprun).titels
+    values = [4.0, *[0.0] * (len(titels) - 1)]
+    numbers = " ".join(f"{value:6.4f}" for value in values)
+    tags = f'<i type="logical" name="LDAU"> T</i><i type="int" name="LDAUTYPE"> 2</i><v name="LDAUU"> {numbers}</v>'
+    vasprun.write_text(vasprun.read_text().replace("<parameters>", f"<parameters>{tags}"))
+    lines = f" LDA+U is selected, type is set to LDAUTYPE =  2\n   U (eV) for each species   LDAUU = {numbers}\n"
+    outcar.write_text(outcar.read_text().replace("\n", f"\n LDAU = T\n{lines}", 1))
+    element = titels[0].split()[1]
+    assert read_vasprun(vasprun).level_of_theory == f"HSE06+U ({element} 4) (VASP)"
+    assert read_outcar(outcar).level_of_theory == f"HSE06+U ({element} 4) (VASP)"
