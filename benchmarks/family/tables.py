@@ -46,7 +46,7 @@ COMMON: dict[str, Any] = {
         "batch_size": 2,
         "learning_rate": 1e-3,
         "learning_rate_decay": 0.7,
-        "energy_weight": 10.0,
+        "huber_delta": 0.01,
     },
     "isolated_atoms": ISOLATED_ATOMS,
     "baseline": None,
