@@ -105,7 +105,9 @@ def make(table: str) -> None:
     cards = {}
     for name, changes in ROWS[table].items():
         content = yaml.safe_dump(merged(COMMON, changes), sort_keys=False)
-        inputs = (content, digest_of(DATASET / "dataset.json"), digest_of(BASE / "card.json"))
+        inputs = [content, digest_of(DATASET / "dataset.json")]
+        if "base" in changes:
+            inputs.append(digest_of(BASE / "card.json"))
         folder = TABLES / hashlib.sha256("".join(inputs).encode()).hexdigest()[:12]
         if not (folder / "card.json").exists():
             TABLES.mkdir(parents=True, exist_ok=True)
