@@ -29,6 +29,9 @@ OVERLAP_FRACTION = 0.5
 
 MATERIALS_PROJECT_ID = re.compile(r"mp-\d+")
 
+_SUFFIXES = re.compile(r"(\.(cif|vasp|poscar|contcar|xyz|extxyz|json|gz))+$", re.IGNORECASE)
+_FORMAT = re.compile(r"^(POSCAR|CONTCAR)[._-]?|[._-]?(POSCAR|CONTCAR)$", re.IGNORECASE)
+
 
 def read_crystal(source: str | Path) -> tuple[Structure, str]:
     """Read one crystal.
@@ -52,6 +55,23 @@ def read_crystal(source: str | Path) -> tuple[Structure, str]:
     if MATERIALS_PROJECT_ID.fullmatch(label) and not Path(label).exists():
         return _fetch(label), label
     return _read_file(Path(source)), Path(source).name
+
+
+def name_from_source(source: str | Path) -> str | None:
+    """Return the name that a crystal has from its file, which tells polymorphs and alloys of one formula apart.
+
+    Parameters
+    ----------
+    source
+        Path, or a Materials Project id.
+
+    Returns
+    -------
+    str or None
+        The file's name without its format, e.g. ``CdTe`` of ``CdTe.cif`` and of ``POSCAR_CdTe``, or the id; None where nothing
+        is left, as of ``POSCAR``.
+    """
+    return _FORMAT.sub("", _SUFFIXES.sub("", Path(source).name)) or None
 
 
 def check_crystal(structure: Structure, source: str) -> None:

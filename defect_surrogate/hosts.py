@@ -20,7 +20,7 @@ from doped.utils.supercells import get_min_image_distance
 from doped.utils.symmetry import get_primitive_structure
 from pymatgen.core import Structure
 
-from defect_surrogate.crystal_files import check_crystal, read_crystal
+from defect_surrogate.crystal_files import check_crystal, name_from_source, read_crystal
 from defect_surrogate.errors import HostError
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.settings import HostSettings
@@ -97,10 +97,12 @@ def read_host(source: str | Path, settings: HostSettings) -> Host:
     structure.remove_oxidation_states()
     for site_property in list(structure.site_properties):
         structure.remove_site_property(site_property)
-    name = settings.name if settings.name is not None else structure.composition.reduced_formula
+    name = settings.name
+    if name is None:
+        name = name_from_source(source) or structure.composition.reduced_formula
     if not NAME_PATTERN.fullmatch(name) or ".." in name:
         raise HostError(
-            f"{source_name}: {name!r} cannot name a host: use letters, digits and . _ ( ) + -, at most 100, no '..'"
+            f"{source_name}: {name!r} cannot name a host: give host.name letters, digits and . _ ( ) + -, at most 100, no '..'"
         )
     if len(structure) > settings.max_atoms:
         raise HostError(

@@ -64,7 +64,9 @@ class Section(BaseModel):
 class HostSettings(Section):
     """How the host crystal is prepared."""
 
-    name: str | None = Field(None, description="Name in paths and reports; the reduced formula when absent.")
+    name: str | None = Field(
+        None, description="Name in paths and reports; when absent that of the file, or the reduced formula of a POSCAR."
+    )
     relax: bool = Field(True, description="Relax cell and ions of the host at the reference level first.")
     oxidation_states: dict[str, float] | None = Field(
         None, description="Oxidation state of each element; guessed from the composition when absent."

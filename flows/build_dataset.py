@@ -82,10 +82,16 @@ def build_dataset(
                 logger.error("%s: %s", name, error)
                 missing[name] = -1
         if settings.isolated_atoms:
+            elements |= _atoms_so_far(Path(out) / ATOMS_FILE)
             energies = evaluate_atoms(elements, settings.reference, relax_reference=relax_reference)
             replace_file(Path(out) / ATOMS_FILE, yaml.safe_dump(energies))
             missing[isolated_atoms.HOST] = len(elements) - len(energies)
     return missing
+
+
+def _atoms_so_far(path: Path) -> set[str]:
+    """Return the elements that an earlier call with other hosts wrote; the archive has their atoms."""
+    return set(yaml.safe_load(path.read_text(encoding="utf-8")) or ()) if path.exists() else set()
 
 
 def named(settings: BuildSettings, name: str) -> BuildSettings:

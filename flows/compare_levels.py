@@ -38,7 +38,7 @@ from flows.hosts import Relax, Work
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.run_folder import RunFolder, locked, open_run
-from flows.search import HostSearch, VacancySearch, search
+from flows.search import HostSearch, VacancySearch, archived_search
 from flows.search_host import Batch, relax_with_reference
 from flows.workers import local_workers
 
@@ -126,7 +126,12 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
         If a search has no ground state at all, or the executable of the first cannot be used.
     """
     check_executable(first.settings.reference)
-    searches = finished_search(first), finished_search(second)
+    if first.settings.full_reference != second.settings.full_reference:
+        logger.warning(
+            "%s and %s: only one is a full reference search; what it alone relaxed may look like a difference of the levels",
+            *(first.path, second.path),
+        )
+    searches = archived_search(first), archived_search(second)
     states = tuple(ground_states(one) for one in searches)
     for run, found in zip((first, second), states, strict=True):
         if not found:
@@ -158,27 +163,6 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
         ),
         not_compared=tuple(sorted(left_out.items())),
     )
-
-
-def finished_search(run: RunFolder) -> HostSearch:
-    """Look up what a search found; nothing is computed.
-
-    Parameters
-    ----------
-    run
-        Its folder.
-
-    Returns
-    -------
-    HostSearch
-        With the results that the archive of the run holds.
-    """
-
-    def look_up(works: Sequence[Work]) -> dict[str, Relaxation]:
-        found = {work.unit.name: run.archive.find(work.unit) for work in works}
-        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
-
-    return search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up, cache=run.sampling)
 
 
 def ground_states(found: HostSearch) -> dict[str, GroundState]:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.archive.store import KEY_DIGITS
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import InputError
-from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.run_folder import WorkFolder, locked, open_run
@@ -148,18 +147,11 @@ def rebuild_report(path: Path) -> CampaignReport:
     CampaignReport
         Of what the archive holds.
     """
-    from flows.hosts import Work  # noqa: PLC0415
-    from flows.results import write_results  # noqa: PLC0415  (seconds to import)
-    from flows.search import search  # noqa: PLC0415
+    from flows.results import write_results  # noqa: PLC0415
+    from flows.search import archived_search  # noqa: PLC0415  (seconds to import)
 
     run = open_run(path)
-
-    def look_up(works: Sequence[Work]) -> dict[str, Relaxation]:
-        found = {work.unit.name: run.archive.find(work.unit) for work in works}
-        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
-
-    found = search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up, cache=run.sampling)
-    return write_results(run, found)
+    return write_results(run, archived_search(run))
 
 
 def count_units(folder: WorkFolder) -> tuple[Count, ...]:

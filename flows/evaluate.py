@@ -208,10 +208,18 @@ def _searched(host: HostReport, vacancy: VacancyReport) -> SearchedDefect:
         hit=comparison.hit,
         new_ground_state=comparison.new_ground_state,
         energy_difference=comparison.energy_difference,
+        unperturbed_above_ground_state=_unperturbed_above_ground_state(vacancy),
         speedup=comparison.speedup,
         full_reference_seconds=comparison.full_reference_seconds,
         minima_reference_seconds=comparison.minima_reference_seconds,
     )
+
+
+def _unperturbed_above_ground_state(vacancy: VacancyReport) -> float | None:
+    """Return E(Unperturbed) − E(ground state of either search), eV; None if its relaxation broke."""
+    lowest = [minima[0] for minima in (vacancy.minima, vacancy.full_reference_minima) if minima]
+    above = [-one.energy_to_unperturbed for one in lowest if one.energy_to_unperturbed is not None]
+    return max(above) if above else None
 
 
 def _only(found: set[str | None] | set[str], what: str) -> str:

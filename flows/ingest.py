@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defect_surrogate.dataset.ingest import IngestedRelaxation, ingest, write_table
-from defect_surrogate.dataset.store import write_dataset
+from defect_surrogate.dataset.ingest import IngestedRelaxation, ingest, table_csv
+from defect_surrogate.dataset.store import check_unused, write_dataset
 
 TABLE = "ingested.csv"
 
@@ -75,10 +75,10 @@ def ingest_trees(trees: Sequence[Path], out: Path, *, host: str | None = None) -
         If there is nothing to take, two levels of theory meet, the composition of a host is not known, or the folder holds
         something or cannot be written.
     """
+    check_unused(out)
     ingested = ingest(trees, host=host)
     dataset = ingested.dataset
-    write_dataset(dataset, out)
-    write_table(ingested.table, out / TABLE)
+    write_dataset(dataset, out, notes={TABLE: table_csv(ingested.table)})
     return IngestSummary(
         folder=out,
         level_of_theory=dataset.level_of_theory,

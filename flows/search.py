@@ -21,6 +21,7 @@ from defect_surrogate.surrogates import check_coverage, check_made_for, load_pot
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
 from flows.hosts import Relax, Work, check_reference, relax_host
+from flows.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -210,3 +211,24 @@ def _finished(search: VacancySearch, works: Sequence[Work], found: dict[str, Rel
     units = tuple(work.unit for work in works)
     results = {unit.name: found[unit.name] for unit in units if unit.name in found}
     return dataclasses.replace(search, reference=units, relaxations=search.relaxations | results)
+
+
+def archived_search(run: RunFolder) -> HostSearch:
+    """Make a search from what the archive of its run holds; nothing is computed.
+
+    Parameters
+    ----------
+    run
+        Its folder.
+
+    Returns
+    -------
+    HostSearch
+        With the results that the archive of the run holds.
+    """
+
+    def look_up(works: Sequence[Work]) -> dict[str, Relaxation]:
+        found = {work.unit.name: run.archive.find(work.unit) for work in works}
+        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
+
+    return search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up, cache=run.sampling)

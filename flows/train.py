@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from defect_surrogate.dataset.frames import Dataset
 from defect_surrogate.errors import DatasetError
-from defect_surrogate.surrogates import Potential, load_potential
+from defect_surrogate.surrogates import Potential, check_coverage, load_potential
 from defect_surrogate.surrogates.card import CardSplit, HeldOutErrors, ModelCard
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field
 from defect_surrogate.surrogates.potentials import weights_digest
@@ -68,6 +68,7 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
             *(len(data.train), len(data.train.compositions), len(data.validation), len(data.test)),
         )
         check_held_out(data, base_learnt, base=settings.base)
+        check_measurable(data.test, others, force=force)
         members = [train_member(data, settings, number, state) for number in range(1, settings.ensemble + 1)]
         cards = [card_of(member, data, settings, base_learnt) for member in members]
         trained = force_field(
@@ -116,6 +117,15 @@ def check_held_out(data: TrainingData, base_learnt: frozenset[str], *, base: str
             f"split: {', '.join(known)} cannot be held out for the test, since the base model {base} has learnt from it; "
             "hold out others, or start from another base"
         )
+
+
+def check_measurable(test: Dataset, others: Sequence[Potential], *, force: bool) -> None:
+    """Refuse, before the training, what the gate would refuse after it: nothing to measure on, or elements the others lack."""
+    if all(frame.is_bulk for frame in test.frames):
+        check(None, [], force=force)
+    for potential in others:
+        for frame in test.frames:
+            check_coverage(potential, frame.symbols, host=frame.host)
 
 
 def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErrors]:

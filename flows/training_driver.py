@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from defect_surrogate import isolated_atoms
+from defect_surrogate.crystal_files import name_from_source
 from defect_surrogate.errors import InputError
 from defect_surrogate.evaluation import Evaluation
 from defect_surrogate.level_comparison import LevelComparison
@@ -144,14 +145,21 @@ def host_names(sources: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Name of each file up to its first dot, or the id.
+        Name of each file without the suffix of its format, or the id.
 
     Raises
     ------
     InputError
-        If two hosts would have one name, or one that of the isolated atoms.
+        If a file has no name of its own, two hosts would have one name, or one that of the isolated atoms.
     """
-    names = [Path(source).name.split(".")[0] for source in sources]
+    names = []
+    for source in sources:
+        name = name_from_source(source)
+        if name is None:
+            raise InputError(
+                f"{source}: hosts are named after their files; name this one after the host, e.g. CdTe.vasp"
+            )
+        names.append(name)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{', '.join(twice)}: two files of one name; hosts are named after their files")
     if isolated_atoms.HOST in names:

@@ -10,6 +10,9 @@ from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates import Potential, relax
 
+SAME = 0.01
+"""eV within which two relaxations of one motif have ended in one minimum."""
+
 
 def explain_miss(folder: Path, host: HostReport, vacancy: VacancyReport, potential: Potential) -> str:
     """Relax the missed ground state with the surrogate, and say where it goes and how high the surrogate holds it."""
@@ -23,12 +26,18 @@ def explain_miss(folder: Path, host: HostReport, vacancy: VacancyReport, potenti
     ideal = Structure.from_file(folder / "structures" / host.name / "reference" / vacancy.name / UNPERTURBED / "POSCAR")
     reached = motif(new_anion_bonds(relaxation.structure, ideal=ideal, oxidation_states=host.oxidation_states))
     above = relaxation.energy - own.energy
-    verdict = (
-        "lower than its own lowest minimum, to which no start led" if above < 0 else "above its own lowest minimum"
-    )
+    if not relaxation.rankable:
+        end = f"does not come to a minimum ({relaxation.detail})"
+    elif abs(above) < SAME and reached == own.motif:
+        end = f"falls into its own lowest minimum, {own.motif}"
+    elif above < 0:
+        end = (
+            f"ends in {reached}, {-above:.2f} eV lower than its own lowest minimum ({own.motif}), to which no start led"
+        )
+    else:
+        end = f"ends in {reached}, {above:.2f} eV above its own lowest minimum ({own.motif})"
     higher = vacancy.ground_state.energy - missed.energy
     return (
         f"**{host.name} {vacancy.name}.** Missed: {missed.motif}, {higher:.2f} eV lower than "
-        f"what was found ({vacancy.ground_state.motif}). Started from the missed structure the surrogate ends in {reached}, "
-        f"{abs(above):.2f} eV {verdict} ({own.motif})."
+        f"what was found ({vacancy.ground_state.motif}). Started from the missed structure the surrogate {end}."
     )

@@ -20,10 +20,10 @@ LEVELS = ROOT / "runs" / "levels"
 def compare(host: str, surrogate: str) -> Path:
     """Search a host at both levels, compare the ground states, and return the folder of the comparison."""
     folder, crystal = LEVELS / host, RUNS / "hosts" / f"{host}.cif"
-    if not (folder / "first").exists():
-        units = folder / "first.tar.xz"
+    units = folder / "first.tar.xz"
+    if not units.exists():
         finish("pack", SEARCHES / "host-search" / host, "--out", units)
-        finish("unpack", units, "--out", folder / "first")
+    finish("unpack", units, "--out", folder / "first")
     for level, name in (("first", "search.yaml"), ("second", "gfn2.yaml")):
         settings = Path(__file__).parent / name
         finish("search", crystal, "--settings", settings, "--surrogate", surrogate, "--out", folder / level)

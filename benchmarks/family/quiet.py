@@ -6,6 +6,7 @@ the same vacancy and level has.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 from defect_surrogate.distortions import FROM_SURROGATE
@@ -39,8 +40,8 @@ def at_quiet_times(one: SearchedDefect, vacancy: VacancyReport) -> SearchedDefec
 
 
 def quiet_step(relaxations: Sequence[RelaxationReport]) -> float:
-    """Return the least time of a step, s."""
-    return min(one.seconds / max(one.steps, 1) for one in relaxations if one.seconds is not None)
+    """Return the least time of a step, s; NaN if none is known."""
+    return min((one.seconds / max(one.steps, 1) for one in relaxations if one.seconds is not None), default=math.nan)
 
 
 def steps(relaxations: Iterable[RelaxationReport]) -> int:

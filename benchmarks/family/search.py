@@ -8,80 +8,52 @@ minima. Results go to docs/results/<name>.json and .md, pictures of what was mis
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
-from campaign import ROOT, RUNS, UNSEEN, bundle, finish
+from campaign import ROOT, RUNS, UNSEEN, bundle, defect_surrogate, finish
 from datasets import DATASET, make_dataset
 from explain import explain_miss
 from hosts import main as write_hosts
 from pictures import draw_miss
 from quiet import at_quiet_times
+from search_page import page
 
 from defect_surrogate.dataset.store import read_dataset
 from defect_surrogate.evaluation import Evaluation, HostSearchResults, evaluate, search_figures
 from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.surrogates import load_potential, predict
-from flows.evaluate import host_search_results, write_host_search
+from flows.evaluate import host_search_results, learnt_compositions, write_host_search
+from flows.results import unfinished_count
 
 SEARCHES = ROOT / "runs" / "search"
 RESULTS = ROOT / "docs" / "results"
 
 
 def search(host: str, surrogate: str, name: str) -> Path:
-    """Search a host, or what is missing of it, and return its campaign.json."""
+    """Search a host, or what is missing of it, and return its campaign.json; units that broke are named there."""
     folder, crystal = SEARCHES / name / host, RUNS / "hosts" / f"{host}.cif"
-    if not folder.exists():
-        finish("unpack", bundle(host), "--out", folder)
+    finish("unpack", bundle(host), "--out", folder)
     settings = Path(__file__).parent / "search.yaml"
     given = ("--settings", settings, "--surrogate", surrogate, "--full-reference")
-    finish("search", crystal, *given, "--out", folder)
-    return folder / "campaign.json"
+    done = defect_surrogate("search", crystal, *given, "--out", folder)
+    report = folder / "campaign.json"
+    if not done and (not report.exists() or unfinished_count(read_campaign(report))):
+        raise SystemExit(f"{host}: not finished; run this again")
+    return report
+
+
+def check_unseen(surrogate: str, dataset_hosts: dict[str, str]) -> None:
+    """Stop if the surrogate has learnt from a host that is to be called unseen."""
+    if learnt := sorted((learnt_compositions(surrogate) or frozenset()) & set(dataset_hosts.values())):
+        raise SystemExit(f"{surrogate} has learnt from {', '.join(learnt)}")
 
 
 def held_out_errors(surrogate: str, hosts: list[str]) -> Evaluation:
     """Return the errors of the surrogate on the frames of hosts."""
     dataset = read_dataset(DATASET).select(lambda frame: frame.host in hosts)
+    check_unseen(surrogate, {frame.host: frame.composition for frame in dataset.frames})
     return evaluate(predict(load_potential(surrogate), dataset.frames), dataset)
-
-
-def text(found: HostSearchResults, options: argparse.Namespace, pictures: list[str]) -> str:
-    """Return the page of results."""
-    figures = found.unseen
-    overall = (
-        ("hits", figures.hit_rate, 0.88),
-        ("DFT relaxations saved", figures.dft_saved, 0.73),
-        ("speed-up, mean", figures.speedup_mean, 13.2),
-        ("speed-up, median", figures.speedup_median, 5.6),
-        ("speed-up, totals", figures.speedup_total, None),
-        ("relative energies below 5 eV, MAE, meV/atom", figures.mae_rel_low_meV_per_atom, 3.6),
-        ("Spearman", figures.spearman, 0.72),
-    )
-    lines = [
-        "# Searches of unseen compositions",
-        "",
-        f"    python benchmarks/family/search.py --surrogate {options.surrogate} --name {options.name}",
-        "",
-        f"{figures.n_defects} defects of {figures.n_compositions} compositions that no model of ours has learnt from. "
-        f"Surrogate: {found.surrogate}; reference: {found.reference}. "
-        "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06.",
-        "",
-        "Speed-ups are those over GFN1-xTB on the CPU that the surrogate runs on too: of both levels the ionic steps, at the "
-        "least time that a step of the vacancy took. Hybrid DFT takes thousands of times longer, and the speed-up then is that "
-        "of the reference relaxations alone, here with a surrogate that costs nothing: "
-        f"{shown(without_surrogate(found))} in total.",
-        "",
-        "| | here | paper |",
-        "| --- | ---: | ---: |",
-        *(f"| {what} | {shown(here)} | {shown(paper)} |" for what, here, paper in overall),
-        "",
-        "| defect | hit | energy above the full search (eV) | DFT saved | speed-up |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
-    for one in found.per_defect:
-        hit = "–" if one.hit is None else "new ground state" if one.new_ground_state else "yes" if one.hit else "no"
-        values = " | ".join(shown(value) for value in (one.energy_difference, one.dft_saved, one.speedup))
-        lines.append(f"| {one.host} {one.defect} | {hit} | {values} |")
-    return "\n".join([*lines, "", *pictures])
 
 
 def results(campaigns: list[Path], evaluation: Evaluation) -> HostSearchResults:
@@ -101,6 +73,9 @@ def results(campaigns: list[Path], evaluation: Evaluation) -> HostSearchResults:
 def misses(campaigns: list[Path], surrogate: str, name: str) -> list[str]:
     """Draw and explain the defects whose ground state was missed, and return the lines that say so."""
     lines, potential = [], load_potential(surrogate)
+    for path in RESULTS.glob(f"{name}-*.svg"):
+        if path.stem.removeprefix(f"{name}-").split("-")[0] in UNSEEN:
+            path.unlink()
     for path in campaigns:
         for host in read_campaign(path).hosts:
             for vacancy in host.vacancies:
@@ -112,18 +87,6 @@ def misses(campaigns: list[Path], surrogate: str, name: str) -> list[str]:
     return lines
 
 
-def without_surrogate(found: HostSearchResults) -> float | None:
-    """Return the ratio of the total times if the surrogate took none."""
-    full = sum(one.full_reference_seconds or 0.0 for one in found.per_defect)
-    minima = sum(one.minima_reference_seconds or 0.0 for one in found.per_defect)
-    return full / minima if minima else None
-
-
-def shown(value: float | None) -> str:
-    """Return a number with three digits, or a dash."""
-    return "–" if value is None else f"{value:.3g}"
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surrogate", default="models/gfn1-defects")
@@ -132,9 +95,12 @@ if __name__ == "__main__":
     write_hosts(RUNS / "hosts")
     make_dataset()
     hosts = [host for host in UNSEEN if bundle(host).exists()]
+    evaluation = held_out_errors(options.surrogate, hosts)
     campaigns = [search(host, options.surrogate, options.name) for host in hosts]
-    found = results(campaigns, held_out_errors(options.surrogate, hosts))
+    found = results(campaigns, evaluation)
     write_host_search(found, RESULTS / f"{options.name}.json")
-    (RESULTS / f"{options.name}.md").write_text(
-        text(found, options, misses(campaigns, options.surrogate, options.name))
-    )
+    command = f"python benchmarks/family/search.py --surrogate {options.surrogate} --name {options.name}"
+    chgnet = RESULTS / "host-search-chgnet.json"
+    beside = json.loads(chgnet.read_text()) if chgnet.exists() and options.name != "host-search-chgnet" else None
+    missed = misses(campaigns, options.surrogate, options.name)
+    (RESULTS / f"{options.name}.md").write_text(page(found, command=command, chgnet=beside, misses=missed))

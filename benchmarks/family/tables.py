@@ -40,7 +40,6 @@ COMMON: dict[str, Any] = {
     "data": ["runs/family-dataset"],
     "split": {"training": list(GROWING), "test": sorted(TEST), "validation": list(VALIDATION)},
     "frames": {"per_relaxation": 6, "energy_window": 25.0},
-    "architecture": {"units": 32},
     "optimisation": {
         "epochs": 8,
         "batch_size": 2,
@@ -53,15 +52,17 @@ COMMON: dict[str, Any] = {
 }
 """Fewer frames and epochs than the committed models have: rows are compared with each other, not with those."""
 
-SCRATCH: dict[str, Any] = {"baseline": "chgnet"}
+SMALL: dict[str, Any] = {"architecture": {"units": 32}}
+"""Of rows that start from random weights and are compared with each other: a quarter of the weights."""
+SCRATCH: dict[str, Any] = SMALL | {"baseline": "chgnet"}
 BASED: dict[str, Any] = {"base": str(BASE.relative_to(ROOT))}
 HELD_OUT_CHALCOHALIDES = sorted(set(TEST) & set(CHALCOHALIDES))
 
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "reference-energies": {
-        "bulk": {"isolated_atoms": None},
-        "isolated atoms": {"reference_energies": "isolated atoms"},
-        "defects": {"reference_energies": "defects", "isolated_atoms": None},
+        "bulk": SMALL | {"isolated_atoms": None},
+        "isolated atoms": SMALL | {"reference_energies": "isolated atoms"},
+        "defects": SMALL | {"reference_energies": "defects", "isolated_atoms": None},
         "bulk, close to isolated atoms": SCRATCH,
     },
     "sampling": {
@@ -73,7 +74,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         "fine-tuning, all layers": BASED,
         "fine-tuning, last layer": BASED | {"trainable": "last layer"},
         "fine-tuning, last two layers": BASED | {"trainable": "last two layers"},
-        "from scratch": SCRATCH,
+        "from scratch": {"baseline": "chgnet"},
     },
     "bulk-frames": {
         "defects and bulk": BASED,
@@ -85,16 +86,17 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         for count in (2, 4, 6, len(GROWING))
     },
     "architectures": {"M3GNet": SCRATCH}
-    | {name: {"architecture": {"name": name}} for name in ("TensorNet", "CHGNet", "SO3Net")},
+    | {name: {"architecture": {"name": name, "units": 32}} for name in ("TensorNet", "CHGNet", "SO3Net")},
     "chalcohalides": {
-        "chalcohalides": {
+        "chalcohalides": SMALL
+        | {
             "split": {
                 "test": HELD_OUT_CHALCOHALIDES,
                 "training": [host for host in GROWING if host in CHALCOHALIDES],
                 "validation": [],
             }
         },
-        "all": {"split": {"test": HELD_OUT_CHALCOHALIDES}},
+        "all": SMALL | {"split": {"test": HELD_OUT_CHALCOHALIDES}},
     },
 }
 """Rows of each table: name and what differs from ``COMMON``."""
@@ -104,7 +106,7 @@ def make(table: str) -> None:
     """Train the rows of a table that are not trained, and write it."""
     cards = {}
     for name, changes in ROWS[table].items():
-        content = yaml.safe_dump(merged(COMMON, changes), sort_keys=False)
+        content = yaml.safe_dump(merged(COMMON, changes))
         inputs = [content, digest_of(DATASET / "dataset.json")]
         if "base" in changes:
             inputs.append(digest_of(BASE / "card.json"))
@@ -154,11 +156,13 @@ def write(table: str, cards: dict[str, Any]) -> None:
         "",
         *markdown(rows),
         "",
-        "Common settings:",
+        "Settings of all rows, and what each changes:",
         "",
         "```yaml",
         yaml.safe_dump(COMMON, sort_keys=False).rstrip(),
         "```",
+        "",
+        *(f"- {name}: `{inline(ROWS[table][name])}`" for name in cards),
         "",
         "Versions: " + ", ".join(f"{library} {version}" for library, version in first["versions"].items()) + ".",
         "",
@@ -166,6 +170,11 @@ def write(table: str, cards: dict[str, Any]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{table}.md").write_text("\n".join(lines))
     (RESULTS / f"{table}.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def inline(changes: dict[str, Any]) -> str:
+    """Return the changes of a row in one line of YAML."""
+    return yaml.safe_dump(changes, default_flow_style=True, width=1000).strip()
 
 
 def markdown(rows: list[dict[str, Any]]) -> Iterable[str]:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from defect_surrogate.archive.durable import write_synced
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
 from defect_surrogate.dataset.host_compositions import host_by_name, host_by_rounding, is_of_host, reduced_formula
 from defect_surrogate.dataset.sources import FoundRelaxation, find_relaxations, host_structures
@@ -106,33 +105,25 @@ def ingest(trees: Sequence[Path], *, host: str | None = None) -> Ingested:
     return Ingested(Dataset(level, tuple(frames)), table)
 
 
-def write_table(table: Sequence[IngestedRelaxation], path: Path) -> None:
-    """Write the table of what was taken as CSV.
+def table_csv(table: Sequence[IngestedRelaxation]) -> str:
+    """Return the table of what was taken as CSV.
 
     Parameters
     ----------
     table
         Rows, in the order of the file.
-    path
-        File to write or replace; its folder must exist.
 
-    Raises
-    ------
-    DatasetError
-        If it cannot be written.
+    Returns
+    -------
+    str
+        Names of the columns, then a line for each row.
     """
     names = [field.name for field in fields(IngestedRelaxation)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([getattr(row, name) for name in names] for row in table)
-    partial = path.with_name(f".{path.name}")
-    try:
-        write_synced(partial, text.getvalue())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DatasetError(f"{path}: the table cannot be written: {error}") from error
+    return text.getvalue()
 
 
 def _with_formulas(found: Sequence[FoundRelaxation]) -> list[tuple[FoundRelaxation, str]]:

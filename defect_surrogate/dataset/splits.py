@@ -75,7 +75,8 @@ def split_by_composition(
     families
         Formulas of similar hosts. Of each family with several members in the dataset, at least one stays in training.
     test_share, validation_share
-        Fraction of all defects that compositions are drawn for; at least one composition each, unless the share is 0.
+        Fraction of all defects that compositions are drawn for; at least one composition each, unless the share is 0. One
+        without a defect is never drawn, unless all are.
     seen_share
         Fraction of the frames of training compositions that go to ``validation_seen``, evenly spaced in energy within each
         defect.
@@ -161,7 +162,9 @@ def _fill(
     taken: frozenset[str] = frozenset()
     for formula in order if target > 0 else ():
         size = sum(weights[one] for one in taken)
-        if any(formula in others for others in held.values()) or (taken and size + weights[formula] / 2 > target):
+        if not weights[formula] or any(formula in others for others in held.values()):
+            continue
+        if taken and size + weights[formula] / 2 > target:
             continue
         if not _lost_trait(traits, {**held, "drawn": taken | {formula}}):
             taken |= {formula}
@@ -201,22 +204,22 @@ def _traits(dataset: Dataset, families: Sequence[Sequence[str]]) -> dict[str, fr
         numbers.setdefault(frame.composition, set()).update(np.unique(frame.numbers).tolist())
     named = {formula: {f"element {Element.from_Z(one)}" for one in present} for formula, present in numbers.items()}
     for family in families:
-        members = sorted({_formula(text) for text in family} & named.keys())
+        members = sorted({reduced(text) for text in family} & named.keys())
         for formula in members if len(members) > 1 else ():
             named[formula].add(f"the family {', '.join(members)}")
     return {formula: frozenset(of) for formula, of in named.items()}
 
 
 def _defects(dataset: Dataset) -> dict[str, int]:
-    """Count the defects of each composition; one where there is only bulk."""
+    """Count the defects of each composition; one each where there is only bulk in all."""
     counts = dict.fromkeys(dataset.compositions, 0)
     for frames in dataset.by_defect().values():
         counts[frames[0].composition] += not frames[0].is_bulk
-    return {formula: max(count, 1) for formula, count in counts.items()}
+    return counts if any(counts.values()) else dict.fromkeys(counts, 1)
 
 
 def _known(texts: Sequence[str], traits: _Traits, name: str) -> frozenset[str]:
-    formulas = {text: _formula(text) for text in texts}
+    formulas = {text: reduced(text) for text in texts}
     for text, formula in formulas.items():
         if formula not in traits:
             raise DatasetError(
@@ -225,7 +228,8 @@ def _known(texts: Sequence[str], traits: _Traits, name: str) -> frozenset[str]:
     return frozenset(formulas.values())
 
 
-def _formula(text: str) -> str:
+def reduced(text: str) -> str:
+    """Return the reduced formula of a text, or the text if it is no formula, which no dataset then has."""
     try:
         return Composition(text).reduced_formula
     except ValueError:

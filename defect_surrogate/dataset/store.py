@@ -12,7 +12,7 @@ It is written under a temporary name and renamed, so that there is either a whol
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,24 @@ FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
 
 
-def write_dataset(dataset: Dataset, folder: Path) -> None:
+def check_unused(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Parameters
+    ----------
+    folder
+        Where a dataset is to be written.
+
+    Raises
+    ------
+    DatasetError
+        If it is a file, or a folder with anything in it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder}: holds something already; choose another folder for the dataset")
+
+
+def write_dataset(dataset: Dataset, folder: Path, *, notes: Mapping[str, str] | None = None) -> None:
     """Write a dataset into a directory of its own, at once or not at all.
 
     Parameters
@@ -34,6 +51,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         At least one frame.
     folder
         New, or empty; its parents are made when missing.
+    notes
+        Content of further text files, by name, that appear with the dataset or not at all.
 
     Raises
     ------
@@ -50,8 +69,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             raise DatasetError(f"{frame.name}: two frames have this name")
         names.add(frame.name)
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(f"{folder}: holds something already; choose another folder for the dataset")
+    check_unused(folder)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         partial.mkdir(parents=True)
@@ -63,7 +81,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             "digest": dataset.digest,
             "files": files,
         }
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        for name, text in ((MANIFEST, json.dumps(manifest, indent=1) + "\n"), *(notes or {}).items()):
+            (partial / name).write_text(text, encoding="utf-8")
         sync_tree(partial)
         if not rename_if_absent(partial, folder):
             raise DatasetError(f"{folder}: something else was written there meanwhile")

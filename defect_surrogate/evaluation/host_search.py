@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from defect_surrogate.errors import ReportError
 from defect_surrogate.evaluation.surrogate import Evaluation, pooled_figures
-from defect_surrogate.metrics import SearchTimes, hit_rate, mean_of_known, speed_ups
+from defect_surrogate.metrics import HIT_TOLERANCE, SearchTimes, hit_rate, mean_of_known, speed_ups
 
 _UNKNOWN = float("nan")
 
@@ -33,12 +33,16 @@ class SearchedDefect:
         Whether it found a lower one; None where ``hit`` is.
     energy_difference
         E(surrogate + reference) − E(full reference search), eV; None where ``hit`` is.
+    unperturbed_above_ground_state
+        E(``Unperturbed``) − E(ground state of either search), eV: what a search gains here at all. None where ``hit`` is, or if
+        the relaxation of ``Unperturbed`` broke.
     dft_saved
         Share of the reference relaxations saved, ``Unperturbed`` counted; None when not known.
     dft_saved_without_unperturbed
         The same, ``Unperturbed`` not counted.
     speedup
-        Ratio t(full reference search) / t(surrogate + reference); None when not known.
+        Ratio t(full reference search) / t(surrogate + reference); None when not known. As in the paper, surrogate + reference
+        is charged for the surrogate and its minima, and not for ``Unperturbed``.
     full_reference_seconds
         Reference relaxations of all sampling structures, s; None when not known.
     minima_reference_seconds
@@ -53,6 +57,7 @@ class SearchedDefect:
     hit: bool | None = None
     new_ground_state: bool | None = None
     energy_difference: float | None = None
+    unperturbed_above_ground_state: float | None = None
     dft_saved: float | None = None
     dft_saved_without_unperturbed: float | None = None
     speedup: float | None = None
@@ -75,6 +80,11 @@ class SearchFigures:
         Number of further defects without a verdict, which enter nothing here.
     hit_rate
         Share of hits.
+    n_reconstructing
+        Number of defects whose ``Unperturbed`` is more than ``HIT_TOLERANCE`` above the ground state: those that a plain
+        relaxation misses.
+    hit_rate_reconstructing
+        Share of hits among these.
     new_ground_states
         Number of defects with a ground state lower than that of the full reference search.
     dft_saved
@@ -96,6 +106,8 @@ class SearchFigures:
     n_defects: int
     n_unfinished: int
     hit_rate: float | None
+    n_reconstructing: int
+    hit_rate_reconstructing: float | None
     new_ground_states: int
     dft_saved: float | None
     dft_saved_without_unperturbed: float | None
@@ -152,6 +164,7 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ReportError(f"{twice[0][0]}/{twice[0][1]}: is in two of the searches, and would count twice")
     compared = {(one.host, one.defect): one for one in searched if one.hit is not None}
+    reconstructing = [one for one in compared.values() if _reconstructs(one)]
     speedups = speed_ups([_times(one) for one in compared.values()])
     groups = () if evaluation is None else evaluation.groups
     evaluated = {(group.host, group.defect) for group in groups}
@@ -163,6 +176,8 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
         n_defects=len(compared),
         n_unfinished=len(searched) - len(compared),
         hit_rate=hit_rate(one.hit for one in compared.values()),
+        n_reconstructing=len(reconstructing),
+        hit_rate_reconstructing=hit_rate(one.hit for one in reconstructing),
         new_ground_states=sum(one.new_ground_state is True for one in compared.values()),
         dft_saved=mean_of_known(one.dft_saved for one in compared.values()),
         dft_saved_without_unperturbed=mean_of_known(one.dft_saved_without_unperturbed for one in compared.values()),
@@ -188,6 +203,10 @@ def host_search_json(results: HostSearchResults) -> str:
         Ending with a newline.
     """
     return json.dumps(asdict(results), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _reconstructs(one: SearchedDefect) -> bool:
+    return one.unperturbed_above_ground_state is None or one.unperturbed_above_ground_state > HIT_TOLERANCE
 
 
 def _times(one: SearchedDefect) -> SearchTimes:

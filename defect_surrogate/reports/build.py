@@ -101,7 +101,9 @@ def vacancy_report(
     reference_minima = minima(found, "")
     full_minima = minima(full, "full_reference")
     starts = len(surrogate_minima) if surrogate_minima is not None else None
-    saved = dft_saved(starts, sampling_structures=sampling_structures) if starts and sampling_structures else None
+    saved = (
+        dft_saved(starts or 0, sampling_structures=sampling_structures) if surrogate and sampling_structures else None
+    )
     return VacancyReport(
         name=vacancy.label,
         element=vacancy.element,

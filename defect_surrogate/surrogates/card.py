@@ -4,11 +4,11 @@ A model is known by the digest of its weights. Its card says for which elements 
 holds these against the host and the reference level.
 """
 
-import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.errors import PotentialError
 
 CARD_FILE = "card.json"
@@ -196,8 +196,3 @@ def read_card(directory: Path) -> ModelCard | None:
         if found != expected:
             raise PotentialError(f"{directory / name}: is damaged, or not the file that {CARD_FILE} was written for")
     return card
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -33,7 +33,8 @@ def card_text(card: ModelCard) -> str:
         f"weights of epoch {card.best_epoch}.",
         f"- Reference energies: {card.reference_energies_from}.",
         f"- Trained on {split.training_frames} frames of {', '.join(split.training)}; validated on "
-        f"{split.validation_frames} frames, also of compositions unseen: {', '.join(split.validation_unseen) or 'none'}.",
+        f"{split.validation_frames} frames, also of compositions not in training: "
+        f"{', '.join(split.validation_unseen) or 'none'}.",
         f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
         "",
         f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}, those of "

@@ -20,8 +20,9 @@ from pathlib import Path
 from matgl.apps.pes import Potential
 
 from defect_surrogate.archive import durable
+from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.errors import ArchiveError, InputError
-from defect_surrogate.surrogates.card import CARD_FILE, ENSEMBLE, ModelCard, file_digest
+from defect_surrogate.surrogates.card import CARD_FILE, ENSEMBLE, ModelCard
 from defect_surrogate.surrogates.matgl_checkpoints import MATGL_FILES
 from defect_surrogate.training.card_text import card_text
 from defect_surrogate.training.models import save_model

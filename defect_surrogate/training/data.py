@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pymatgen.core import Composition
-
 from defect_surrogate.dataset.cleaning import drop_high_energies
 from defect_surrogate.dataset.direct import direct_sample
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
 from defect_surrogate.dataset.sampling import evenly_spaced
-from defect_surrogate.dataset.splits import Split, split_by_composition
+from defect_surrogate.dataset.splits import Split, reduced, split_by_composition
 from defect_surrogate.dataset.store import read_dataset
 from defect_surrogate.dataset.structural_features import structural_features
 from defect_surrogate.errors import DatasetError
@@ -68,7 +66,8 @@ def training_data(folders: Sequence[str], *, split: SplitSettings, frames: Frame
     Raises
     ------
     DatasetError
-        If a dataset cannot be read, they differ in level of theory, or they cannot be split.
+        If a dataset cannot be read, they differ in level of theory, they cannot be split, or a composition that ``split``
+        names is not in them or in two parts.
     """
     datasets = [read_dataset(Path(folder)) for folder in folders]
     cleaned = drop_high_energies(_named(merged(datasets, folders), split), window=frames.energy_window)
@@ -136,9 +135,13 @@ def _named(dataset: Dataset, split: SplitSettings) -> Dataset:
     """Leave out the compositions that the settings do not name, if they name those of training."""
     if split.training is None:
         return dataset
-    wanted = {
-        Composition(text).reduced_formula for text in (*split.training, *(split.test or ()), *(split.validation or ()))
-    }
+    training, held = (
+        set(map(reduced, split.training)),
+        set(map(reduced, (*(split.test or ()), *(split.validation or ())))),
+    )
+    if both := sorted(training & held):
+        raise DatasetError(f"split: {', '.join(both)} is in training, and in test or validation too")
+    wanted = training | held
     if absent := sorted(wanted - set(dataset.compositions)):
         raise DatasetError(
             f"split: {', '.join(absent)} is not in the data, which have {', '.join(dataset.compositions)}"

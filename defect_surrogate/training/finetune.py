@@ -198,12 +198,15 @@ _WORDS = {
 def _energies(
     method: str, dataset: Dataset, settings: TrainSettings, *, elements: Sequence[str], base: Checkpoint | None
 ) -> NDArray[np.float64]:
-    if method == "isolated atoms":
-        return references.isolated(settings.isolated_atoms or {}, elements=elements)
-    frames = [frame for frame in dataset.frames if frame.is_bulk == (method == "bulk")]
     start = None if base is None else reference_energies(base.model)
-    if settings.isolated_atoms:
-        start = references.isolated(settings.isolated_atoms, elements=elements)
+    if method == "isolated atoms" or settings.isolated_atoms:
+        given = settings.isolated_atoms or {}
+        if start is not None:  # elements of the base that no frame has keep theirs
+            given = {s: e for s, e in zip(elements, start.tolist(), strict=True) if s not in dataset.elements} | given
+        start = references.isolated(given, elements=elements)
+    if method == "isolated atoms" and start is not None:
+        return start
+    frames = [frame for frame in dataset.frames if frame.is_bulk == (method == "bulk")]
     interactions = None if base is None else _interactions(base.model, frames)
     return references.fitted(frames, elements=elements, interactions=interactions, start=start)
 

@@ -4,9 +4,9 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 (doi:10.1038/s41524-024-01303-9), Methods and Supplementary Notes 1.B.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from defect_surrogate.settings import Section
 
@@ -54,6 +54,12 @@ class FrameSettings(Section):
     energy_window: float = Field(
         15.0, gt=0, description="Frames higher above the lowest of their defect are dropped, in eV per supercell."
     )
+
+    @model_validator(mode="after")
+    def _check_total(self) -> Self:
+        if self.total is not None and self.method != "DIRECT":
+            raise ValueError("total: is for method: DIRECT; of evenly spaced frames per_relaxation is the number")
+        return self
 
 
 class ArchitectureSettings(Section):
@@ -121,3 +127,13 @@ class TrainSettings(Section):
     baseline: str | None = Field(
         "chgnet", description="Force field whose errors stand beside the model's; none if null. Our choice."
     )
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        if self.base is not None and self.architecture != ArchitectureSettings():
+            raise ValueError(
+                "architecture: the base has its own; leave it out, or train from random weights without a base"
+            )
+        if self.base is None and self.trainable != "all":
+            raise ValueError(f"trainable: {self.trainable}: without a base the other layers would keep random weights")
+        return self

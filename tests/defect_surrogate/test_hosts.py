@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from defect_surrogate.crystal_files import MAX_FILE_BYTES
+from defect_surrogate.crystal_files import MAX_FILE_BYTES, name_from_source
 from defect_surrogate.errors import HostError
 from defect_surrogate.hosts import host_with_relaxed_cell, read_host
 from defect_surrogate.settings import HostSettings
@@ -70,6 +70,25 @@ def test_formats_give_the_same_host(tmp_path, zincblende_cdte, name, write, comp
     assert host.unit_cell.volume == pytest.approx(6.48**3 / 4, rel=1e-4)
     assert len(host.supercell) == 54
     assert get_min_image_distance(host.supercell) >= 10.0
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a/CdTe.cif", "CdTe"),
+        ("AgGaSe2.cif", "AgGaSe2"),
+        ("CdSe0.5Te0.5.cif", "CdSe0.5Te0.5"),
+        ("SnS2-1T.extxyz.gz", "SnS2-1T"),
+        ("CdTe_POSCAR", "CdTe"),
+        ("POSCAR.CdTe", "CdTe"),
+        ("mp-406", "mp-406"),
+        ("a/POSCAR", None),
+        ("CONTCAR.gz", None),
+        ("POSCAR.vasp", None),
+    ],
+)
+def test_a_host_is_named_after_its_file(source, name):
+    assert name_from_source(source) == name
 
 
 def test_near_cubic_supercell(tmp_path, zincblende_cdte):

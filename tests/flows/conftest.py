@@ -54,7 +54,7 @@ def relaxer() -> Callable[..., Callable]:
 @pytest.fixture
 def host_file(tmp_path, cluster_crystal):
     """The cluster crystal as a file."""
-    path = tmp_path / "Cd4Te4_POSCAR"
+    path = tmp_path / "CdTe_POSCAR"
     cluster_crystal.to(str(path), fmt="poscar")
     return path
 

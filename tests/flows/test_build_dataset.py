@@ -91,6 +91,8 @@ def test_a_folder_of_built_data_is_no_search(built):
 
 def test_hosts_are_named_after_their_files_which_must_differ(tmp_path):
     assert host_names(["a/CdTe.cif", "mp-406", "b/ZnTe.poscar.gz"]) == ["CdTe", "mp-406", "ZnTe"]
+    with pytest.raises(InputError, match=r"a/POSCAR: hosts are named after their files.*CdTe\.vasp"):
+        run_build(["a/POSCAR"], tmp_path / "set", BuildSettings())
     with pytest.raises(InputError, match="CdTe: two files of one name"):
         run_build(["a/CdTe.cif", "b/CdTe.vasp"], tmp_path / "set", BuildSettings())
     with pytest.raises(InputError, match="atoms: cannot be the name of a host"):

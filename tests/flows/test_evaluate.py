@@ -52,7 +52,10 @@ def test_hits_misses_and_unfinished_searches(campaign, tmp_path):
         "new": (True, True),
         "unfinished": (None, None),
     }
+    above = {one.host: one.unperturbed_above_ground_state for one in results.per_defect}
+    assert above == {"hit": pytest.approx(0), "miss": pytest.approx(1), "new": pytest.approx(1), "unfinished": None}
     figures = results.unseen
+    assert (figures.n_reconstructing, figures.hit_rate_reconstructing) == (2, pytest.approx(1 / 2))
     assert (figures.n_compositions, figures.n_defects, figures.n_unfinished) == (1, 3, 1)
     assert (figures.hit_rate, figures.new_ground_states) == (pytest.approx(2 / 3), 1)
     minima = [len(json.loads(path.read_text())["hosts"][0]["vacancies"][0]["surrogate_minima"]) for path in paths[:3]]

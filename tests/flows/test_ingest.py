@@ -42,7 +42,8 @@ def test_an_archive_becomes_a_dataset_on_disk(run, tmp_path):
     assert again.digest == summary.digest
 
 
-def test_a_folder_that_holds_something_is_left_alone(run, tmp_path):
+def test_a_folder_that_holds_something_is_left_alone(run, tmp_path, monkeypatch):
+    monkeypatch.delattr("flows.ingest.ingest")  # refused before anything is read
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "thesis.tex").write_text("")
     with pytest.raises(DatasetError, match="set: holds something already"):

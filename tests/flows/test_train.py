@@ -86,6 +86,8 @@ def train(settings, tmp_path, monkeypatch):
     def go(changes=None, *, out="model", force=False):
         content = settings | (changes or {})
         content["optimisation"] = settings["optimisation"] | (changes or {}).get("optimisation", {})
+        if "base" in content:
+            del content["architecture"]  # the base has its own
         return train_surrogate.fn(TrainSettings.model_validate(content), str(tmp_path / out), force)
 
     go.rows = rows
@@ -219,14 +221,15 @@ def test_a_model_that_is_worse_than_the_baseline_is_refused(train, monkeypatch):
 
 
 @pytest.mark.parametrize("held_out", ["bulk", "nothing"])
-def test_without_a_held_out_defect_a_model_is_published_by_force_alone(train, dataset, tmp_path, held_out):
-    """A test composition with bulk frames alone, or with none."""
+def test_without_a_held_out_defect_a_model_is_published_by_force_alone(train, dataset, tmp_path, monkeypatch, held_out):
+    """A test composition with bulk frames alone, or with none; without force it is refused before the training."""
     kept = dataset.select(lambda one: one.is_bulk or one.host != "NaCl")
     write_dataset(kept, tmp_path / "no-defect")
     changes = {"data": [str(tmp_path / "no-defect")]}
     if held_out == "nothing":
         changes["split"] = {"training": ["KCl", "NaBr", "NaCl"], "test": [], "validation": [], "seen_fraction": 0.2}
-    with pytest.raises(GateError, match="no frame with a defect is held out"):
+    with monkeypatch.context() as patch, pytest.raises(GateError, match="no frame with a defect is held out"):
+        patch.delattr("flows.train.finetune")
         train(changes)
     card = train(changes, force=True)
     assert (card.forced, card.held_out) == (True, [])
@@ -250,6 +253,14 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(train, tmp_path,
     changes = changes | {"data": [folders.get(one, one) for one in changes.get("data", ["SALTS"])]}
     with pytest.raises(error, match=words):
         train(changes)
+
+
+def test_a_baseline_that_lacks_an_element_is_refused_before_anything_is_trained(train, monkeypatch):
+    monkeypatch.delattr("flows.train.finetune")
+    chgnet = dataclasses.replace(load_potential("chgnet"), elements=frozenset({"K", "Br", "Cl"}))
+    monkeypatch.setattr("flows.train.load_potential", lambda name: chgnet)
+    with pytest.raises(PotentialError, match="NaCl: the surrogate chgnet does not know Na"):
+        train({"baseline": "chgnet"})
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(train, tmp_path, monkeypatch):

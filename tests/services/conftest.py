@@ -10,7 +10,7 @@ from tiny_search import SETTINGS, Search
 def tiny_search(tmp_path_factory: pytest.TempPathFactory, cluster_crystal: Structure) -> Search:
     """A search that has not been started."""
     root = tmp_path_factory.mktemp("search")
-    host, settings = root / "Cd4Te4_POSCAR", root / "search.yaml"
+    host, settings = root / "CdTe_POSCAR", root / "search.yaml"
     cluster_crystal.to(str(host), fmt="poscar")
     settings.write_text(yaml.safe_dump(SETTINGS))
     return Search(root / "run", host, settings, root / "log")

@@ -77,7 +77,7 @@ def test_form_of_the_deployment_can_be_read(api):
 
 def test_run_has_readable_names_and_completes(api, finished):
     runs = {run["name"]: run["state"]["type"] for run in api.post("flow_runs")}
-    assert runs["Cd4Te4_POSCAR"] == "COMPLETED", runs
+    assert runs["CdTe_POSCAR"] == "COMPLETED", runs
     assert runs["CdTe: 5 surrogate relaxations"] == "COMPLETED"
     names = {run["name"] for run in api.post("task_runs")}
     assert {"CdTe/v_Cd_0/Dimer/surrogate", "CdTe/v_Cd_0/Unperturbed/reference"} <= names

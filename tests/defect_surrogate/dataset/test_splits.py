@@ -77,6 +77,14 @@ def test_defects_count_and_not_compositions(dataset_of, relaxations):
         assert split.test.compositions != ("CdTe",)
 
 
+def test_a_host_without_a_defect_is_never_drawn(dataset_of, relaxations):
+    with_defects = [frame for host in ("CdTe", "CdSe", "ZnTe", "ZnSe") for frame in relaxations(host, labels=1)]
+    crystals = [frame for host in ("HgTe", "HgSe", "CdS", "ZnS", "HgS") for frame in relaxations(host, defect="bulk")]
+    for seed in range(5):
+        split = split_by_composition(dataset_of(*with_defects, *crystals), seed=seed, validation_share=0.25)
+        assert compositions(split.test) | compositions(split.validation_unseen) <= {"CdTe", "CdSe", "ZnTe", "ZnSe"}
+
+
 def test_a_seed_gives_one_split_and_seeds_give_several(nine):
     drawn = [split_by_composition(nine, seed=seed) for seed in (1, 1, 2, 3, 4)]
     assert drawn[0].test.digest == drawn[1].test.digest

@@ -169,7 +169,7 @@ folder = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder / "small")], check=True)
 large, small = pickle.loads((folder / "work.pickle").read_bytes())
 try:
-    write_dataset(large, folder / "small" / "set")
+    write_dataset(large, folder / "small" / "set", notes={"ingested.csv": "tree"})
 except DatasetError as error:
     print(error)
 print(list((folder / "small").iterdir()))

@@ -14,9 +14,9 @@ from defect_surrogate.evaluation import (
 )
 
 SEARCHED = (
-    SearchedDefect("CdTe", "CdTe", "v_Cd_0", True, False, 0.01, 0.8, 0.9, 4.0, 400.0, 90.0, 10.0),
-    SearchedDefect("CdTe", "CdTe", "v_Te_0", False, False, 0.30, 0.6, 0.7, 2.0, 100.0, 40.0, 10.0),
-    SearchedDefect("CdSe", "CdSe", "v_Cd_0", True, True, -0.2, 0.7, 0.8, None, None, 5.0, 5.0),
+    SearchedDefect("CdTe", "CdTe", "v_Cd_0", True, False, 0.01, 0.02, 0.8, 0.9, 4.0, 400.0, 90.0, 10.0),
+    SearchedDefect("CdTe", "CdTe", "v_Te_0", False, False, 0.30, 0.4, 0.6, 0.7, 2.0, 100.0, 40.0, 10.0),
+    SearchedDefect("CdSe", "CdSe", "v_Cd_0", True, True, -0.2, None, 0.7, 0.8, None, None, 5.0, 5.0),
     SearchedDefect("ZnSe", "ZnSe", "v_Zn_0", None, dft_saved=0.0),
 )
 
@@ -25,6 +25,7 @@ def test_figures_are_of_the_defects_with_a_verdict():
     figures = search_figures(SEARCHED)
     assert (figures.n_compositions, figures.n_defects, figures.n_unfinished) == (2, 3, 1)
     assert figures.hit_rate == pytest.approx(2 / 3)
+    assert (figures.n_reconstructing, figures.hit_rate_reconstructing) == (2, pytest.approx(1 / 2))
     assert figures.new_ground_states == 1
     assert figures.dft_saved == pytest.approx(0.7)
     assert figures.dft_saved_without_unperturbed == pytest.approx(0.8)

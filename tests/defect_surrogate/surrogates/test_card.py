@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.errors import PotentialError
-from defect_surrogate.surrogates.card import CARD_FILE, CardSplit, HeldOutErrors, ModelCard, file_digest, read_card
+from defect_surrogate.surrogates.card import CARD_FILE, CardSplit, HeldOutErrors, ModelCard, read_card
 
 
 @pytest.fixture

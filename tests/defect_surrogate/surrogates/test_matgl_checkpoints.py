@@ -11,9 +11,10 @@ import torch
 from matgl.apps.pes import Potential as MatglPotential
 from matgl.models import M3GNet
 
+from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.errors import PotentialError
 from defect_surrogate.surrogates import load_potential
-from defect_surrogate.surrogates.card import CARD_FILE, CardSplit, ModelCard, file_digest
+from defect_surrogate.surrogates.card import CARD_FILE, CardSplit, ModelCard
 from defect_surrogate.surrogates.matgl_checkpoints import MATGL_FILES, force_field, load_checkpoint
 from defect_surrogate.surrogates.potentials import weights_digest
 

@@ -64,7 +64,7 @@ def test_the_page_says_where_a_model_is_from(card):
         "# M3GNet for HSE06 (VASP)",
         "    defect-surrogate train train.yaml --out model",
         "Started from random weights; 7 epochs, weights of epoch 5.",
-        "Trained on 20 frames of KBr, NaBr; validated on 2 frames, also of compositions unseen: KCl.",
+        "Trained on 20 frames of KBr, NaBr; validated on 2 frames, also of compositions not in training: KCl.",
         "on 10 held-out frames of NaCl",
         "```yaml\ndata:\n- salts\n```",
     ):

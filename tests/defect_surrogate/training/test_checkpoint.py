@@ -8,9 +8,10 @@ import signal
 import numpy as np
 import pytest
 
+from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.errors import ArchiveError, InputError
 from defect_surrogate.surrogates import load_potential
-from defect_surrogate.surrogates.card import CardSplit, ModelCard, file_digest, read_card
+from defect_surrogate.surrogates.card import CardSplit, ModelCard, read_card
 from defect_surrogate.surrogates.potentials import weights_digest
 from defect_surrogate.training import checkpoint
 from defect_surrogate.training.checkpoint import TrainedModel, check_replaceable, publish

@@ -18,9 +18,10 @@ LEVEL = "HSE06 (VASP)"
 
 
 def changed(settings, **changes):
-    """The settings with changes, of one epoch unless they say otherwise."""
+    """The settings with changes, of one epoch unless they say otherwise, without a network where there is a base."""
     optimisation = settings.optimisation.model_dump() | {"epochs": 1} | changes.get("optimisation", {})
-    return type(settings).model_validate(settings.model_dump() | changes | {"optimisation": optimisation})
+    own = settings.model_dump(exclude={"architecture"} if "base" in changes else None)
+    return type(settings).model_validate(own | changes | {"optimisation": optimisation})
 
 
 @pytest.fixture
@@ -78,6 +79,14 @@ def test_a_base_of_the_same_level_keeps_its_reference_energies(tuned, base):
     made = tuned({"base": path})
     assert (made.references_from, made.base_digest) == ("those of the base model", digest)
     np.testing.assert_allclose(reference_energies(made.potential), -2.0)
+
+
+def test_atoms_may_be_given_for_the_elements_in_training_alone(tuned, base):
+    """The base knows one more, which keeps its energy."""
+    path, _ = base(level="PBE (VASP)", elements=("Br", "Cl", "I", "K", "Na"), references=(-2.0, -2.0, -7.0, -2.0, -2.0))
+    atoms = dict(zip(ELEMENTS, (-0.4, -0.3, -0.2, -0.1), strict=True))
+    made = tuned({"base": path, "reference_energies": "isolated atoms", "isolated_atoms": atoms})
+    np.testing.assert_allclose(reference_energies(made.potential), [-0.4, -0.3, -7.0, -0.2, -0.1])
 
 
 def test_a_base_of_another_level_has_them_refitted_around_what_it_says_of_interactions(tuned, base, data):
@@ -145,7 +154,8 @@ def test_identity_is_of_all_that_decides_a_training_and_of_nothing_else(data, se
     others = [
         digest({"optimisation": {"batch_size": 3}}),
         digest({"optimisation": {"force_weight": 2.0}}),
-        digest({"trainable": "last layer"}),
+        digest({"base": "model"}),
+        digest({"base": "model", "trainable": "last layer"}),
         digest({"architecture": settings.architecture.model_dump() | {"threebody_cutoff": 3.0}}),
         digest(data=dataclasses.replace(data, train=data.validation)),
         digest(data=dataclasses.replace(data, validation=data.train)),

@@ -32,6 +32,9 @@ def test_defaults_are_those_of_the_paper():
         ("data: [a]\narchitecture: {name: MACE}\n", "architecture.name"),
         ("data: [a]\noptimisation: {learning_rate: .nan}\n", "optimisation.learning_rate"),
         ("data: [a]\nensemble: 0\n", "ensemble"),
+        ("data: [a]\nbase: b\narchitecture: {units: 32}\n", "architecture: the base has its own"),
+        ("data: [a]\ntrainable: last layer\n", "trainable: last layer: without a base"),
+        ("data: [a]\nframes: {total: 100}\n", "total: is for method: DIRECT"),
     ],
 )
 def test_a_fault_names_its_key(tmp_path, text, words):
