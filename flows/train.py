@@ -18,6 +18,7 @@ from defect_surrogate.surrogates import Potential, check_coverage, load_potentia
 from defect_surrogate.surrogates.card import CardSplit, HeldOutErrors, ModelCard
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field
 from defect_surrogate.surrogates.potentials import weights_digest
+from defect_surrogate.training.batches import comparable_groups, epoch_batches
 from defect_surrogate.training.card_text import card_text
 from defect_surrogate.training.checkpoint import TrainedModel, check_replaceable, publish
 from defect_surrogate.training.curves import training_curves
@@ -91,7 +92,7 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
 def train_member(data: TrainingData, settings: TrainSettings, number: int, state: Path) -> FineTuned:
     """Train one member of the ensemble, with a bar, a line and a row of an artifact for each epoch."""
     title = f"member {number} of {settings.ensemble}" if settings.ensemble > 1 else "training"
-    steps = -(-len(data.train) // settings.optimisation.batch_size)
+    steps = len(epoch_batches(comparable_groups(data.train.frames), settings=settings.optimisation, epoch=1))
     rows: list[dict[str, str]] = []
     with progress(title, steps * settings.optimisation.epochs) as advance:
 

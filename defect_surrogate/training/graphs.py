@@ -18,6 +18,7 @@ from torch_geometric.data import Batch, Data
 
 from defect_surrogate.dataset.frames import LabelledFrame
 from defect_surrogate.errors import DatasetError
+from defect_surrogate.training.batches import comparable_groups
 
 PERIODIC = np.array([1, 1, 1], dtype=np.int64)
 MOST_ATOMS = int(np.iinfo(np.uint16).max)
@@ -46,6 +47,8 @@ class FrameGraph:
         Shape (n, 3), eV/Å.
     stress
         Shape (3, 3), GPa, positive under tension; NaN where there is none.
+    group
+        Number of the set of frames whose energies can be compared with this one's, from ``comparable_groups``.
     """
 
     node_types: NDArray[np.uint8]
@@ -56,6 +59,7 @@ class FrameGraph:
     energy: float
     forces: NDArray[np.float32]
     stress: NDArray[np.float32]
+    group: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,8 @@ class FrameBatch:
         Shape (n, 3), eV/Å.
     stresses
         Shape (3 b, 3), GPa; NaN where there is none.
+    groups
+        Number of each frame's set within the batch, shape (b,), from 0.
     """
 
     graph: Batch
@@ -87,6 +93,7 @@ class FrameBatch:
     energies: torch.Tensor
     forces: torch.Tensor
     stresses: torch.Tensor
+    groups: torch.Tensor
 
 
 def frame_graphs(
@@ -117,7 +124,11 @@ def frame_graphs(
         neighbours, or if it has too many atoms, or atoms too many cells away, for the types that graphs are kept in.
     """
     index = {Element(symbol).Z: position for position, symbol in enumerate(elements)}
-    return [_graph(frame, index, cutoff, reference_energies) for frame in frames]
+    frames = list(frames)
+    groups = comparable_groups(frames)
+    return [
+        _graph(frame, index, cutoff, reference_energies, group) for frame, group in zip(frames, groups, strict=True)
+    ]
 
 
 def batch_of(graphs: Sequence[FrameGraph], *, threebody_cutoff: float | None, device: torch.device) -> FrameBatch:
@@ -166,11 +177,12 @@ def batch_of(graphs: Sequence[FrameGraph], *, threebody_cutoff: float | None, de
         energies=torch.tensor([g.energy for g in graphs], dtype=torch.float32, device=device),
         forces=torch.from_numpy(np.concatenate([g.forces for g in graphs])).to(device),
         stresses=torch.from_numpy(np.concatenate([g.stress for g in graphs])).to(device),
+        groups=torch.from_numpy(np.unique([g.group for g in graphs], return_inverse=True)[1]).to(device),
     )
 
 
 def _graph(
-    frame: LabelledFrame, index: dict[int, int], cutoff: float, reference_energies: NDArray[np.float64]
+    frame: LabelledFrame, index: dict[int, int], cutoff: float, reference_energies: NDArray[np.float64], group: int
 ) -> FrameGraph:
     unknown = sorted({int(number) for number in frame.numbers} - set(index))
     if unknown:
@@ -201,6 +213,7 @@ def _graph(
         energy=float(frame.energy - reference_energies[node_types].sum()),
         forces=frame.forces.astype(np.float32),
         stress=stress.astype(np.float32),
+        group=group,
     )
 
 

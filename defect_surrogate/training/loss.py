@@ -25,11 +25,13 @@ class Errors:
 
     Attributes
     ----------
-    losses, absolute
-        Sums of the losses and of the absolute errors of energies (eV per atom), force components (eV/Å) and stress components
-        (GPa), shape (3,).
+    losses
+        Sums of the losses of energies (eV per atom), force components (eV/Å), stress components (GPa) and relative energies (eV
+        per atom), shape (4,).
+    absolute
+        Sums of the absolute errors of the first three, shape (3,).
     counts
-        Number of terms in each sum, shape (3,).
+        Number of terms in each sum, shape (4,). Of relative energies k frames of a defect have k − 1, as in a variance.
     """
 
     losses: torch.Tensor
@@ -55,15 +57,17 @@ def batch_errors(potential: Potential, batch: FrameBatch, *, huber_delta: float 
         Differentiable in training mode. A missing stress label counts for nothing.
     """
     energies, forces, stresses = _interactions(potential, batch)
+    energy_errors = (energies.reshape(-1) - batch.energies) / batch.atoms
+    relative, terms = _relative(energy_errors, batch.groups)
     differences = (
-        (energies.reshape(-1) - batch.energies) / batch.atoms,
+        energy_errors,
         forces - batch.forces,
         (stresses - batch.stresses)[torch.isfinite(batch.stresses)],
     )
     return Errors(
-        losses=torch.stack([_summed(difference, huber_delta) for difference in differences]),
+        losses=torch.stack([_summed(difference, huber_delta) for difference in (*differences, relative)]),
         absolute=torch.stack([difference.detach().abs().sum() for difference in differences]),
-        counts=torch.tensor([difference.numel() for difference in differences], device=forces.device),
+        counts=torch.tensor([*(difference.numel() for difference in differences), terms], device=forces.device),
     )
 
 
@@ -93,13 +97,21 @@ def interaction_energies(
 
 
 def weighted_loss(losses: torch.Tensor, counts: torch.Tensor, settings: OptimisationSettings) -> torch.Tensor:
-    """Return the loss from the sums of three losses and their counts, both of shape (3,); dimensionless by convention."""
+    """Return the loss from the sums of four losses and their counts, both of shape (4,); dimensionless by convention."""
     weights = torch.tensor(
-        [settings.energy_weight, settings.force_weight, settings.stress_weight],
+        [settings.energy_weight, settings.force_weight, settings.stress_weight, settings.relative_energy_weight],
         dtype=losses.dtype,
         device=losses.device,
     )
     return (weights * losses / counts.clamp(min=1)).sum()
+
+
+def _relative(errors: torch.Tensor, groups: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Return the errors less their mean over each group, shape (b,), and how many of them are independent."""
+    count = int(groups.max()) + 1
+    sizes = torch.zeros(count, dtype=errors.dtype, device=errors.device).index_add(0, groups, torch.ones_like(errors))
+    sums = torch.zeros(count, dtype=errors.dtype, device=errors.device).index_add(0, groups, errors)
+    return errors - (sums / sizes)[groups], len(errors) - count
 
 
 def _summed(difference: torch.Tensor, huber_delta: float | None) -> torch.Tensor:

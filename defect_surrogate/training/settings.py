@@ -85,6 +85,12 @@ class OptimisationSettings(Section):
         0.96, gt=0, le=1, description="Factor on the learning rate after each epoch: an exponential schedule."
     )
     energy_weight: float = Field(1.0, ge=0, description="Of the mean loss of energies, in eV per atom.")
+    relative_energy_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Of the mean loss of energies relative to their mean over the frames of one defect in a batch, in eV per "
+        "atom; above 0 every batch is of one defect. Our addition.",
+    )
     force_weight: float = Field(1.0, ge=0, description="Of the mean loss of force components, in eV/Å.")
     stress_weight: float = Field(0.1, ge=0, description="Of the mean loss of stress components, in GPa.")
     huber_delta: float | None = Field(

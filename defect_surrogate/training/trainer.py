@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from matgl.apps.pes import Potential
 
 from defect_surrogate.errors import DatasetError, TrainingError
+from defect_surrogate.training.batches import epoch_batches
 from defect_surrogate.training.epochs import Epoch, FrameErrors, Training
 from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
 from defect_surrogate.training.loss import batch_errors, weighted_loss
@@ -38,9 +38,9 @@ class _State:
     epoch: int = 1
     step: int = 0
     seconds: float = 0.0
-    losses: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    losses: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
     absolute: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
-    counts: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    counts: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
     epochs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
@@ -114,10 +114,8 @@ def mean_errors(potential: Potential, graphs: Sequence[FrameGraph], *, settings:
     state = _State()
     potential.eval()
     device = potential.data_mean.device
-    for start in range(0, len(graphs), settings.batch_size):
-        batch = batch_of(
-            graphs[start : start + settings.batch_size], threebody_cutoff=threebody_cutoff(potential), device=device
-        )
+    for chosen in epoch_batches([graph.group for graph in graphs], settings=settings, epoch=None):
+        batch = batch_of([graphs[i] for i in chosen], threebody_cutoff=threebody_cutoff(potential), device=device)
         _add(state, batch_errors(potential, batch, huber_delta=settings.huber_delta))
     return _means(state, settings)
 
@@ -139,6 +137,7 @@ class _Loop:
         self._potential = potential
         self._training = training
         self._validation = validation
+        self._groups = [graph.group for graph in training]
         self._settings = settings
         self._folder = folder
         self._identity = identity
@@ -171,36 +170,35 @@ class _Loop:
 
     def _run_epoch(self) -> Epoch:
         state, settings = self._state, self._settings
-        order = np.random.default_rng([settings.seed, state.epoch]).permutation(len(self._training))
-        starts = range(0, len(order), settings.batch_size)
+        batches = epoch_batches(self._groups, settings=settings, epoch=state.epoch)
         learning_rate = settings.learning_rate * settings.learning_rate_decay ** (state.epoch - 1)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
         began = saved = time.monotonic()
         before = state.seconds
         self._potential.train()
-        for step in range(state.step, len(starts)):
-            chosen = order[starts[step] : starts[step] + settings.batch_size]
-            self._step(
-                batch_of([self._training[i] for i in chosen], threebody_cutoff=self._cutoff, device=self._device)
-            )
+        for step in range(state.step, len(batches)):
+            chosen = [self._training[i] for i in batches[step]]
+            batch = batch_of(chosen, threebody_cutoff=self._cutoff, device=self._device)
+            self._step(batch, done=step + 1 + (state.epoch - 1) * len(batches))
             state.step = step + 1
             state.seconds = before + time.monotonic() - began
             if self._on_step is not None:
-                self._on_step(state.step, len(starts))
+                self._on_step(state.step, len(batches))
             if time.monotonic() - saved > SAVE_SECONDS:
                 self._save()
                 saved = time.monotonic()
         epoch = self._validated(learning_rate, before + time.monotonic() - began)
         state.epochs.append(dataclasses.asdict(epoch))
         state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
-        state.losses, state.absolute, state.counts = (torch.zeros(3, dtype=torch.float64) for _ in range(3))
+        fresh = _State()
+        state.losses, state.absolute, state.counts = fresh.losses, fresh.absolute, fresh.counts
         if min((_epoch(content) for content in state.epochs), key=_loss).number == epoch.number:
             self._best = [value.clone() for value in self._average]
         self._save()
         return epoch
 
-    def _step(self, batch: FrameBatch) -> None:
+    def _step(self, batch: FrameBatch, *, done: int) -> None:
         errors = batch_errors(self._potential, batch, huber_delta=self._settings.huber_delta)
         loss = weighted_loss(errors.losses, errors.counts, self._settings)
         self._check(float(loss.detach()), f"step {self._state.step + 1}")
@@ -208,7 +206,6 @@ class _Loop:
         loss.backward(inputs=self._parameters)  # positions and strain are leaves too, and need no gradient
         torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.largest_gradient)
         self._optimiser.step()
-        done = self._state.step + 1 + (self._state.epoch - 1) * -(-len(self._training) // self._settings.batch_size)
         decay = min(self._settings.averaging, (1 + done) / (10 + done))  # the first steps are soon forgotten
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
@@ -272,7 +269,7 @@ def _add(state: _State, errors: Any) -> None:
 
 def _means(state: _State, settings: OptimisationSettings) -> FrameErrors:
     loss = float(weighted_loss(state.losses, state.counts, settings))
-    energy, force, stress = (state.absolute / state.counts).tolist()
+    energy, force, stress = (state.absolute / state.counts[:3]).tolist()
     return FrameErrors(loss, energy, force, stress)
 
 

@@ -52,8 +52,8 @@ def test_loss_by_hand(frame):
     errors = errors_of(Off([0.7, -1.6], 0.3, 2.0), frame(), frame("NaCl/bulk/Strained_00/0"))
     loss = weighted_loss(errors.losses, errors.counts, OptimisationSettings())
     assert float(loss) == pytest.approx((0.1**2 + 0.2**2) / 2 + 0.3**2 + 0.1 * 2.0**2, rel=1e-5)
-    assert errors.counts.tolist() == [2, 45, 18]
-    mean = (errors.absolute / errors.counts).tolist()
+    assert errors.counts.tolist() == [2, 45, 18, 0]
+    mean = (errors.absolute / errors.counts[:3]).tolist()
     assert mean == pytest.approx([0.15, 0.3, 2.0], rel=1e-5)
 
 
@@ -72,14 +72,24 @@ def test_weights_are_those_of_the_settings(frame):
     )
 
 
+def test_relative_energies_are_of_the_frames_of_one_defect(frame):
+    """Off by 0.7, 2.1 and 1.4 eV in 7 atoms, 0.1 above and below and at their mean; the bulk frame has none to compare with."""
+    frames = frame(), frame("NaCl/bulk/Strained_00/0"), frame("NaCl/v_Na_0/Dimer/1"), frame("NaCl/v_Na_0/Dimer/2")
+    errors = errors_of(Off([0.7, 0.8, 2.1, 1.4], 0.0, 0.0), *frames)
+    assert errors.counts.tolist() == [4, 3 * 29, 36, 2]
+    settings = OptimisationSettings(energy_weight=0.0, stress_weight=0.0, relative_energy_weight=5.0)
+    loss = weighted_loss(errors.losses, errors.counts, settings)
+    assert float(loss) == pytest.approx(5 * (0.1**2 + 0.1**2) / 2, rel=1e-5)
+
+
 def test_a_missing_stress_counts_for_nothing(frame):
     with_stress, without = frame(), frame("NaCl/bulk/Strained_00/0", stress=False)
     both = errors_of(Off([0.7, 0.8], 0.3, 2.0), with_stress, without)
-    assert both.counts.tolist() == [2, 45, 9]
+    assert both.counts.tolist() == [2, 45, 9, 0]
     loss = weighted_loss(both.losses, both.counts, OptimisationSettings())
     assert float(loss) == pytest.approx(0.1**2 + 0.3**2 + 0.1 * 2.0**2, rel=1e-5)
     alone = errors_of(Off([0.8], 0.3, 2.0), without)
-    assert alone.counts.tolist() == [1, 24, 0]
+    assert alone.counts.tolist() == [1, 24, 0, 0]
     loss = weighted_loss(alone.losses, alone.counts, OptimisationSettings())
     assert float(loss) == pytest.approx(0.1**2 + 0.3**2, rel=1e-5)
 
