@@ -13,7 +13,7 @@ from defect_surrogate.training.settings import TrainSettings
 
 ROOT = Path(__file__).parents[1]
 FAMILY = ROOT / "benchmarks" / "family"
-SETTINGS = {"gfn1-bulk": "gfn1-bulk.yaml"}
+SETTINGS = {"gfn1-bulk": "gfn1-bulk.yaml", "gfn1-defects": "gfn1-defects.yaml"}
 
 
 @pytest.fixture(params=SETTINGS)
@@ -38,6 +38,13 @@ def test_it_was_made_by_the_committed_settings(folder):
     assert TrainSettings.model_validate(yaml.safe_load(card(folder)["settings"])) == TrainSettings.model_validate(
         committed
     )
+
+
+def test_the_defect_model_is_from_the_bulk_base_and_passed_the_gate():
+    made = read_card(ROOT / "models" / "gfn1-defects")
+    assert made.base == read_card(ROOT / "models" / "gfn1-bulk").digest
+    assert not made.forced
+    assert len(made.held_out) == 3  # its own errors, the base's and the baseline's
 
 
 def test_no_unseen_host_is_in_training_or_validation(folder, monkeypatch):
