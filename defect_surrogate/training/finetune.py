@@ -5,7 +5,7 @@ it compares is a setting.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from defect_surrogate.relaxation import digest
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint
 from defect_surrogate.surrogates.potentials import weights_digest
 from defect_surrogate.training import reference_energies as references
+from defect_surrogate.training.basis_layers import basis_scales, scale_weights
 from defect_surrogate.training.data import TrainingData
 from defect_surrogate.training.epochs import Epoch, Training
 from defect_surrogate.training.graphs import FrameGraph, frame_graphs
@@ -117,20 +118,27 @@ def finetune(
             reference_energies=energies,
         )
 
+    train_graphs = graphs(data.train)
+    scales = basis_scales(potential, train_graphs)
+    if settings.base is None:
+        scale_weights(potential, scales)
     training = train(
         potential,
-        graphs(data.train),
+        train_graphs,
         graphs(data.validation),
         settings=optimisation,
         folder=folder,
-        identity=identity(data, settings, member=member, start=weights_digest(potential)),
+        identity=identity(data, settings, member=member, start=weights_digest(potential), scales=scales),
+        scales=scales,
         on_step=on_step,
         on_epoch=on_epoch,
     )
     return FineTuned(potential.cpu(), training, start.references_from, start.base_digest)
 
 
-def identity(data: TrainingData, settings: TrainSettings, *, member: int, start: str) -> str:
+def identity(
+    data: TrainingData, settings: TrainSettings, *, member: int, start: str, scales: Mapping[str, float]
+) -> str:
     """Return the digest of all that decides how a training goes.
 
     Parameters
@@ -143,6 +151,8 @@ def identity(data: TrainingData, settings: TrainSettings, *, member: int, start:
         Of the ensemble.
     start
         Digest of the weights before the first step.
+    scales
+        Of learning rates.
 
     Returns
     -------
@@ -158,6 +168,7 @@ def identity(data: TrainingData, settings: TrainSettings, *, member: int, start:
             "trainable": settings.trainable,
             "member": member,
             "start": start,
+            "scales": dict(scales),
         }
     )
 

@@ -8,9 +8,10 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ def train(
     settings: OptimisationSettings,
     folder: Path,
     identity: str,
+    scales: Mapping[str, float] = MappingProxyType({}),
     on_step: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Training:
@@ -69,6 +71,9 @@ def train(
         Where the state is kept; made when missing.
     identity
         Digest of all inputs: the state of a training with another identity is not continued.
+    scales
+        Factors on the learning rate of some weights, by their names; 1 for the others. Part of the inputs: ``identity`` has to
+        tell them.
     on_step
         Called with the steps done in this epoch and all its steps.
     on_epoch
@@ -90,7 +95,16 @@ def train(
     """
     if not training or not validation:
         raise DatasetError(f"{len(training)} frames to train on and {len(validation)} to validate with: each needs one")
-    loop = _Loop(potential, training, validation, settings=settings, folder=folder, identity=identity, on_step=on_step)
+    loop = _Loop(
+        potential,
+        training,
+        validation,
+        settings=settings,
+        folder=folder,
+        identity=identity,
+        scales=scales,
+        on_step=on_step,
+    )
     return loop.run(on_epoch)
 
 
@@ -132,6 +146,7 @@ class _Loop:
         settings: OptimisationSettings,
         folder: Path,
         identity: str,
+        scales: Mapping[str, float],
         on_step: Callable[[int, int], None] | None,
     ) -> None:
         self._potential = potential
@@ -145,7 +160,7 @@ class _Loop:
         self._cutoff = threebody_cutoff(potential)
         self._device = potential.data_mean.device
         self._parameters = [parameter for parameter in potential.parameters() if parameter.requires_grad]
-        self._optimiser = torch.optim.Adam(self._parameters, lr=settings.learning_rate)
+        self._optimiser = torch.optim.Adam(_parameter_groups(potential, scales), lr=settings.learning_rate)
         self._average = [parameter.detach().clone() for parameter in self._parameters]
         self._best = [parameter.detach().clone() for parameter in self._parameters]
         self._state = _State()
@@ -173,7 +188,7 @@ class _Loop:
         batches = epoch_batches(self._groups, settings=settings, epoch=state.epoch)
         learning_rate = settings.learning_rate * settings.learning_rate_decay ** (state.epoch - 1)
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["scale"]
         began = saved = time.monotonic()
         before = state.seconds
         self._potential.train()
@@ -253,6 +268,15 @@ class _Loop:
             for name in ("losses", "absolute", "counts"):
                 setattr(self._state, name, getattr(self._state, name).cpu())
         logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
+
+
+def _parameter_groups(potential: Potential, scales: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Put trained weights together by the scale of their learning rates."""
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in potential.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(scales.get(name, 1.0), []).append(parameter)
+    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
 
 
 def _copy(values: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> None:

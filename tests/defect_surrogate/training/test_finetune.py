@@ -148,8 +148,8 @@ def test_the_same_inputs_go_on_where_they_were_and_others_are_refused(tuned, cap
 
 
 def test_identity_is_of_all_that_decides_a_training_and_of_nothing_else(data, settings, dataset):
-    def digest(changes=None, *, data=data, member=1, start="ab"):
-        return identity(data, changed(settings, **(changes or {})), member=member, start=start)
+    def digest(changes=None, *, data=data, member=1, start="ab", scales=None):
+        return identity(data, changed(settings, **(changes or {})), member=member, start=start, scales=scales or {})
 
     others = [
         digest({"optimisation": {"batch_size": 3}}),
@@ -161,6 +161,7 @@ def test_identity_is_of_all_that_decides_a_training_and_of_nothing_else(data, se
         digest(data=dataclasses.replace(data, validation=data.train)),
         digest(member=2),
         digest(start="cd"),
+        digest(scales={"model.layer.weight": 8.0}),
     ]
     assert len({digest(), *others}) == 1 + len(others)
     same = [
