@@ -69,7 +69,7 @@ def scale_weights(potential: Potential, scales: Mapping[str, float]) -> None:
     potential
         Changed in place; new, since trained weights have their scale.
     scales
-        By name of the weight, from ``basis_scales``.
+        Factors by name of the weight, from ``basis_scales``.
     """
     weights = dict(potential.named_parameters())
     with torch.no_grad():

@@ -152,7 +152,7 @@ def identity(
     start
         Digest of the weights before the first step.
     scales
-        Of learning rates.
+        Factors on the learning rates of some weights, by name.
 
     Returns
     -------
