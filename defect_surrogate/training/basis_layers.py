@@ -10,6 +10,7 @@ are given, and their learning rates too, as if the functions were scaled to 1. N
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from matgl.apps.pes import Potential
@@ -75,6 +76,28 @@ def scale_weights(potential: Potential, scales: Mapping[str, float]) -> None:
     with torch.no_grad():
         for name, scale in scales.items():
             weights[name].mul_(scale)
+
+
+def parameter_groups(potential: Potential, scales: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Put trained weights together by the scales of their learning rates.
+
+    Parameters
+    ----------
+    potential
+        Those of its weights that require a gradient are in one group each.
+    scales
+        Factors by name of the weight; 1 for the others.
+
+    Returns
+    -------
+    list of dict
+        For an optimiser of torch: ``params``, and ``scale``, the factor on the learning rate.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in potential.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(scales.get(name, 1.0), []).append(parameter)
+    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
 
 
 def _layers(potential: Potential) -> Iterator[tuple[str, nn.Linear]]:

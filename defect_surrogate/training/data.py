@@ -135,10 +135,8 @@ def _named(dataset: Dataset, split: SplitSettings) -> Dataset:
     """Leave out the compositions that the settings do not name, if they name those of training."""
     if split.training is None:
         return dataset
-    training, held = (
-        set(map(reduced, split.training)),
-        set(map(reduced, (*(split.test or ()), *(split.validation or ())))),
-    )
+    training = set(map(reduced, split.training))
+    held = set(map(reduced, [*(split.test or ()), *(split.validation or ())]))
     if both := sorted(training & held):
         raise DatasetError(f"split: {', '.join(both)} is in training, and in test or validation too")
     wanted = training | held

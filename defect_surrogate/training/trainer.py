@@ -18,6 +18,7 @@ import torch
 from matgl.apps.pes import Potential
 
 from defect_surrogate.errors import DatasetError, TrainingError
+from defect_surrogate.training.basis_layers import parameter_groups
 from defect_surrogate.training.batches import epoch_batches
 from defect_surrogate.training.epochs import Epoch, FrameErrors, Training
 from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
@@ -160,7 +161,7 @@ class _Loop:
         self._cutoff = threebody_cutoff(potential)
         self._device = potential.data_mean.device
         self._parameters = [parameter for parameter in potential.parameters() if parameter.requires_grad]
-        self._optimiser = torch.optim.Adam(_parameter_groups(potential, scales), lr=settings.learning_rate)
+        self._optimiser = torch.optim.Adam(parameter_groups(potential, scales), lr=settings.learning_rate)
         self._average = [parameter.detach().clone() for parameter in self._parameters]
         self._best = [parameter.detach().clone() for parameter in self._parameters]
         self._state = _State()
@@ -268,15 +269,6 @@ class _Loop:
             for name in ("losses", "absolute", "counts"):
                 setattr(self._state, name, getattr(self._state, name).cpu())
         logger.info("continuing at epoch %d, step %d", self._state.epoch, self._state.step)
-
-
-def _parameter_groups(potential: Potential, scales: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Put trained weights together by the scale of their learning rates."""
-    groups: dict[float, list[torch.nn.Parameter]] = {}
-    for name, parameter in potential.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault(scales.get(name, 1.0), []).append(parameter)
-    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
 
 
 def _copy(values: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> None:
