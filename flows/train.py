@@ -168,6 +168,7 @@ def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings, base
         command=" ".join(["defect-surrogate", *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         base_learnt=sorted(base_learnt),
+        ran_on=list(dict.fromkeys(epoch.ran_on for epoch in member.training.epochs)),
     )
 
 

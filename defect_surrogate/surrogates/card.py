@@ -122,7 +122,9 @@ class ModelCard(_Part):
     ensemble
         Digests of the other members, which differ in their seeds.
     versions
-        Pairs of library and version.
+        Pairs of library and version, of the process that published it.
+    ran_on
+        Processors and versions of torch that it was trained with, in order.
     command
         What made it.
     created
@@ -151,6 +153,7 @@ class ModelCard(_Part):
     versions: dict[str, str]
     command: str
     created: str
+    ran_on: list[str]
     base_learnt: list[str] = []
     files: dict[str, str] = {}
 

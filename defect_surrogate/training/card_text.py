@@ -35,6 +35,7 @@ def card_text(card: ModelCard) -> str:
         f"- Trained on {split.training_frames} frames of {', '.join(split.training)}; validated on "
         f"{split.validation_frames} frames, also of compositions not in training: "
         f"{', '.join(split.validation_unseen) or 'none'}.",
+        f"- Trained with {', then '.join(card.ran_on)}.",
         f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
         "",
         f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}, those of "

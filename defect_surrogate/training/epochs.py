@@ -41,6 +41,8 @@ class Epoch:
         After it, with the averaged weights.
     seconds
         Wall time, s, over all attempts.
+    ran_on
+        Processor and version of torch that ended it, e.g. ``NVIDIA H200, torch 2.11.0``: a training can go on elsewhere.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Epoch:
     training: FrameErrors
     validation: FrameErrors
     seconds: float
+    ran_on: str
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,7 @@ class Training:
         In order.
     best
         The epoch whose weights the model has: the one with the lowest validation loss.
-    stopped_early
-        Whether ``patience`` ended it before the last epoch.
     """
 
     epochs: tuple[Epoch, ...]
     best: Epoch
-    stopped_early: bool

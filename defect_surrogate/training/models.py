@@ -173,6 +173,12 @@ def save_model(potential: Potential, directory: Path, *, level_of_theory: str) -
     (directory / "model.json").write_text(json.dumps(description, indent=1, sort_keys=True), encoding="utf-8")
 
 
+def processor(device: torch.device) -> str:
+    """Name a device and the version of torch, e.g. ``NVIDIA H200, torch 2.11.0``."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return f"{name}, torch {torch.__version__}"
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     random.seed(seed)

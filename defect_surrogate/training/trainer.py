@@ -23,7 +23,7 @@ from defect_surrogate.training.batches import epoch_batches
 from defect_surrogate.training.epochs import Epoch, FrameErrors, Training
 from defect_surrogate.training.graphs import FrameBatch, FrameGraph, batch_of
 from defect_surrogate.training.loss import batch_errors, weighted_loss
-from defect_surrogate.training.models import threebody_cutoff
+from defect_surrogate.training.models import processor, threebody_cutoff
 from defect_surrogate.training.saved_state import save_state, saved_state
 from defect_surrogate.training.settings import OptimisationSettings
 
@@ -175,7 +175,7 @@ class _Loop:
                 on_epoch(epoch)
         epochs = tuple(_epoch(content) for content in self._state.epochs)
         self._load(self._best)
-        return Training(epochs, min(epochs, key=_loss), stopped_early=len(epochs) < self._settings.epochs)
+        return Training(epochs, min(epochs, key=_loss))
 
     def _is_finished(self) -> bool:
         epochs = [_epoch(content) for content in self._state.epochs]
@@ -233,7 +233,8 @@ class _Loop:
         errors = mean_errors(self._potential, self._validation, settings=self._settings)
         self._load(current)
         self._check(errors.loss, "validation")
-        return Epoch(self._state.epoch, learning_rate, _means(self._state, self._settings), errors, seconds)
+        means = _means(self._state, self._settings)
+        return Epoch(self._state.epoch, learning_rate, means, errors, seconds, processor(self._device))
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):

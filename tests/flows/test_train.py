@@ -18,6 +18,8 @@ from defect_surrogate.evaluation import read_evaluation
 from defect_surrogate.surrogates import load_potential
 from defect_surrogate.surrogates.card import read_card
 from defect_surrogate.training.epochs import Epoch, FrameErrors
+from defect_surrogate.training.finetune import best_device
+from defect_surrogate.training.models import processor
 from defect_surrogate.training.settings import TrainSettings
 from flows.cli import app
 from flows.driver import PREFECT_VARIABLES
@@ -206,6 +208,7 @@ def test_what_a_base_or_its_base_has_learnt_from_is_not_held_out(train, tmp_path
     without = every | {"training": ["KCl", "NaBr"]}
     second = train({"split": without, "base": str(tmp_path / "first")}, out="second", force=True)
     assert second.base_learnt == ["KCl", "NaBr", "NaCl"]
+    assert second.ran_on == [processor(best_device())]
     for base in ("first", "second"):
         with pytest.raises(DatasetError, match=f"NaCl cannot be held out for the test, since the base model .*{base}"):
             train({"base": str(tmp_path / base)})
@@ -286,7 +289,7 @@ def test_an_earlier_training_in_the_folder_is_not_mixed_with_another(train):
 
 def test_an_epoch_in_words_and_as_a_row():
     errors = FrameErrors(0.5, 0.0121, 0.052, 0.11)
-    epoch = Epoch(3, 4.6e-4, dataclasses.replace(errors, loss=0.4, energy=0.01), errors, 61.2)
+    epoch = Epoch(3, 4.6e-4, dataclasses.replace(errors, loss=0.4, energy=0.01), errors, 61.2, "CPU, torch 2.13.0")
     assert epoch_line(epoch, 30) == (
         "epoch 3 of 30: validation 12.1 meV/atom, 52 meV/Å, 0.11 GPa, loss 0.50000 (0.40000 in training); 61 s"
     )

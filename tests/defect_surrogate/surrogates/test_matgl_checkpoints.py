@@ -59,6 +59,7 @@ def write_card(directory, digest):
         forced=True,
         ensemble=[],
         versions={},
+        ran_on=["CPU, torch 2.13.0"],
         command="",
         created="",
         files={name: file_digest(directory / name) for name in MATGL_FILES},

@@ -45,6 +45,7 @@ def card():
         forced=False,
         ensemble=[],
         versions={"matgl": "4.1.2"},
+        ran_on=["CPU, torch 2.13.0"],
         command="defect-surrogate train train.yaml --out model",
         created="2026-11-24T12:00:00+00:00",
     )
@@ -64,6 +65,7 @@ def test_the_page_says_where_a_model_is_from(card):
         "# M3GNet for HSE06 (VASP)",
         "    defect-surrogate train train.yaml --out model",
         "Started from random weights; 7 epochs, weights of epoch 5.",
+        "Trained with CPU, torch 2.13.0.",
         "Trained on 20 frames of KBr, NaBr; validated on 2 frames, also of compositions not in training: KCl.",
         "on 10 held-out frames of NaCl",
         "```yaml\ndata:\n- salts\n```",

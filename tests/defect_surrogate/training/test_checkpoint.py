@@ -54,6 +54,7 @@ def trained(tiny):
             forced=True,
             ensemble=[],
             versions={"matgl": "4.1.2"},
+            ran_on=["CPU, torch 2.13.0"],
             command="defect-surrogate train train.yaml --out model",
             created="2026-11-24T12:00:00+00:00",
         )
