@@ -17,6 +17,7 @@ from defect_surrogate.evaluation import (
     Evaluation,
     HostSearchResults,
     SearchedDefect,
+    check_bulk_frames,
     evaluate,
     evaluation_json,
     evaluation_markdown,
@@ -76,6 +77,8 @@ def evaluate_surrogate(model: Model, data: Data, out: str | None = None, update_
     """
     show_own_lines()
     dataset = read_dataset(Path(data))
+    if update_references:
+        check_bulk_frames(dataset)
     potential = load_potential(model)
     logger.info("%s: %d frames of %s", evaluation_name(), len(dataset), ", ".join(dataset.hosts))
     members = [potential, *(load_potential(path) for path in other_members(model))]

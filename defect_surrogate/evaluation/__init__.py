@@ -1,5 +1,6 @@
 """How good a surrogate is: its errors on a dataset, and the figures of merit of searches done with it."""
 
+from defect_surrogate.evaluation.element_offsets import check_bulk_frames
 from defect_surrogate.evaluation.ensemble import EnsembleFigures, ensemble_figures
 from defect_surrogate.evaluation.host_search import (
     HostSearchResults,
@@ -24,6 +25,7 @@ __all__ = [
     "HostSearchResults",
     "SearchFigures",
     "SearchedDefect",
+    "check_bulk_frames",
     "ensemble_figures",
     "evaluate",
     "evaluation_json",

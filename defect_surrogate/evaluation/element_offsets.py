@@ -38,15 +38,32 @@ def element_offsets(predictions: Predictions, dataset: Dataset) -> dict[str, flo
     DatasetError
         If there is no bulk frame with one of the elements.
     """
+    check_bulk_frames(dataset)
     bulk = [i for i, frame in enumerate(dataset.frames) if frame.is_bulk]
     frames = [dataset.frames[i] for i in bulk]
     counts = _counts(frames, dataset.elements)
     atoms = counts.sum(axis=1)
-    if absent := [element for element, count in zip(dataset.elements, counts.sum(axis=0), strict=True) if not count]:
-        raise DatasetError(f"no bulk frame with {', '.join(absent)}: the reference energy cannot be updated")
     errors = np.array([frame.energy for frame in frames]) - predictions.energies[bulk]
     offsets = np.linalg.lstsq(counts / atoms[:, None], errors / atoms)[0]
     return {element: float(offset) for element, offset in zip(dataset.elements, offsets, strict=True)}
+
+
+def check_bulk_frames(dataset: Dataset) -> None:
+    """Refuse, before anything is predicted, a dataset to whose bulk frames no offsets can be fitted.
+
+    Parameters
+    ----------
+    dataset
+        Frames at the reference level.
+
+    Raises
+    ------
+    DatasetError
+        If there is no bulk frame with one of the elements.
+    """
+    known = {symbol for frame in dataset.frames if frame.is_bulk for symbol in frame.symbols}
+    if absent := [element for element in dataset.elements if element not in known]:
+        raise DatasetError(f"no bulk frame with {', '.join(absent)}: the reference energy cannot be updated")
 
 
 def shifts(frames: Sequence[LabelledFrame], offsets: Mapping[str, float]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pytest
 
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
 from defect_surrogate.dataset.store import write_dataset
-from defect_surrogate.errors import ReportError
+from defect_surrogate.errors import DatasetError, ReportError
 from defect_surrogate.evaluation import read_evaluation
 from defect_surrogate.surrogates import load_potential, predict
 from flows.evaluate import evaluate_surrogate, host_search_results, write_host_search
@@ -123,3 +123,28 @@ def test_the_flow_measures_a_force_field_on_a_dataset(tmp_path, cluster_crystal)
     assert (evaluation.potential_digest, evaluation.level_of_theory) == (potential.digest, "made up")
     assert read_evaluation(tmp_path / "out" / "evaluation.json") == evaluation
     assert "| all bulk | 2 | 10.0 (10.0) |" in (tmp_path / "out" / "evaluation.md").read_text()
+
+
+def test_reference_energies_that_cannot_be_fitted_are_refused_before_anything_is_predicted(
+    tmp_path, cluster_crystal, monkeypatch
+):
+    defect = LabelledFrame(
+        host="CdTe",
+        defect="v_Cd_0",
+        label="Unperturbed",
+        step=0,
+        last=True,
+        composition="CdTe",
+        source="ab" * 32,
+        numbers=np.array(cluster_crystal.atomic_numbers),
+        positions=cluster_crystal.cart_coords,
+        cell=cluster_crystal.lattice.matrix,
+        energy=0.0,
+        forces=np.zeros((8, 3)),
+        stress=None,
+    )
+    write_dataset(Dataset("made up", (defect,)), tmp_path / "test")
+    monkeypatch.setattr("flows.evaluate.show_own_lines", lambda: None)
+    monkeypatch.setattr("flows.evaluate.load_potential", None)
+    with pytest.raises(DatasetError, match="no bulk frame with Cd, Te"):
+        evaluate_surrogate.fn("chgnet", str(tmp_path / "test"), update_references=True)
