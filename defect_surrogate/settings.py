@@ -117,7 +117,7 @@ class SurrogateSettings(Section):
 
 
 class MinimaSettings(Section):
-    """When two relaxed structures are one local minimum."""
+    """When two relaxed structures are one local minimum, and how many minima are followed."""
 
     soap_cutoff: float = Field(5.0, gt=0, description="Radius of the SOAP descriptor of the defect site, in Å.")
     soap_n_max: int = Field(10, ge=1, description="Radial basis functions of the SOAP descriptor.")
@@ -128,6 +128,12 @@ class MinimaSettings(Section):
         gt=0,
         lt=2,
         description="Cosine distance below which two structures are one minimum. Our choice: the paper gives none.",
+    )
+    most_relaxed: int | None = Field(
+        None,
+        ge=1,
+        description="Lowest minima of the surrogate that are relaxed at the reference level: a budget for each defect. All, as "
+        "in the paper, when absent.",
     )
 
 

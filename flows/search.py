@@ -164,7 +164,7 @@ def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:
 
 
 def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work]:
-    """Say what the reference relaxes: ``Unperturbed``, each surrogate minimum, and with ``full_reference`` every start.
+    """Say what the reference relaxes: ``Unperturbed``, the surrogate's minima, and with ``full_reference`` every start.
 
     Parameters
     ----------
@@ -176,11 +176,14 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
     Returns
     -------
     list of Work
-        ``Unperturbed``, the minima ascending in surrogate energy, then the other starts.
+        ``Unperturbed``, the minima ascending in surrogate energy, at most ``most_relaxed``, then the other starts.
     """
     starts = {start.label: start.structure for start in search.sampling.structures}
     wanted = {UNPERTURBED: starts[UNPERTURBED]}
-    wanted |= {m.label + FROM_SURROGATE: m.relaxation.structure for m in search.surrogate_minima}
+    wanted |= {
+        m.label + FROM_SURROGATE: m.relaxation.structure
+        for m in search.surrogate_minima[: settings.minima.most_relaxed]
+    }
     if settings.full_reference:
         wanted |= starts
     vacancy = search.sampling.structures[0].vacancy

@@ -75,7 +75,7 @@ def vacancy_report(
     oxidation_states
         Of the elements, units of e, to tell anions; judged by their families when None.
     settings
-        When two structures are one minimum.
+        When two structures are one minimum, and how many are followed.
 
     Returns
     -------
@@ -100,9 +100,11 @@ def vacancy_report(
     surrogate_minima = minima(surrogate, "surrogate") if surrogate is not None else None
     reference_minima = minima(found, "")
     full_minima = minima(full, "full_reference")
-    starts = len(surrogate_minima) if surrogate_minima is not None else None
+    followed = None if surrogate_minima is None else surrogate_minima[: settings.most_relaxed]
     saved = (
-        dft_saved(starts or 0, sampling_structures=sampling_structures) if surrogate and sampling_structures else None
+        dft_saved(len(followed or ()), sampling_structures=sampling_structures)
+        if surrogate and sampling_structures
+        else None
     )
     return VacancyReport(
         name=vacancy.label,
@@ -117,7 +119,7 @@ def vacancy_report(
         surrogate_minima=surrogate_minima,
         minima=reference_minima or None,
         full_reference_minima=full_minima or None,
-        reference_relaxations=len(reference) if starts is None else starts + 1,
+        reference_relaxations=len(reference) if followed is None else len(followed) + 1,
         ground_state=reference_minima[0] if reference_minima else None,
         energy_lowering=energy_lowering(found),
         dft_saved=saved.with_unperturbed if saved else None,
@@ -128,7 +130,7 @@ def vacancy_report(
             found=found,
             full=full,
             surrogate=surrogate or {},
-            starts=[minimum.label + FROM_SURROGATE for minimum in surrogate_minima or ()],
+            starts=[minimum.label + FROM_SURROGATE for minimum in followed or ()],
             sampling_structures=sampling_structures,
         ),
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,

@@ -109,7 +109,7 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
             f"{of_all}{_count(vacancy.sampling_structures, 'sampling structure')} relaxed with the surrogate "
             f"({host.surrogate or 'no result'}) gave {_count(len(vacancy.surrogate_minima), 'distinct minimum')}. "
             f"Surrogate + reference then needs {_count(vacancy.reference_relaxations, 'reference relaxation')} "
-            f"({host.reference or 'none finished'}): one from each surrogate minimum, and Unperturbed."
+            f"({host.reference or 'none finished'}): {_followed(vacancy)}, and Unperturbed."
         )
         if vacancy.dft_saved is not None and vacancy.dft_saved_without_unperturbed is not None:
             text += (
@@ -117,6 +117,13 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
                 f"{vacancy.dft_saved_without_unperturbed:.0%} when Unperturbed is not counted."
             )
     return text
+
+
+def _followed(vacancy: VacancyReport) -> str:
+    followed = vacancy.reference_relaxations - 1
+    if followed == len(vacancy.surrogate_minima or ()):
+        return "one from each surrogate minimum"
+    return f"one from each of the {followed} lowest surrogate minima" if followed > 1 else "one from the lowest of them"
 
 
 def _found(vacancy: VacancyReport) -> list[Statement]:

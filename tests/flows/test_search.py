@@ -40,6 +40,15 @@ def test_reference_starts_where_the_surrogate_ended(host_file, settings, relaxer
         assert starts[f"{minimum.label}_from_surrogate"] == structure_digest(minimum.relaxation.structure)
 
 
+def test_a_budget_follows_the_lowest_minima_alone(host_file, settings, relaxer):
+    content = settings.model_dump() | {"minima": {"most_relaxed": 2}}
+    relax = {"relax_surrogate": relaxer({"Dimer": -101.0}), "relax_reference": relaxer()}
+    (vacancy,) = search(str(host_file), type(settings).model_validate(content), **relax).vacancies
+    assert len(vacancy.surrogate_minima) > 2
+    lowest = [f"{minimum.label}_from_surrogate" for minimum in vacancy.surrogate_minima[:2]]
+    assert labels(vacancy.reference) == ["Unperturbed", *lowest]
+
+
 def test_full_reference_adds_every_start_once(host_file, settings, relaxer):
     full = settings.model_copy(update={"full_reference": True})
     found = search(str(host_file), full, relax_surrogate=relaxer(), relax_reference=relaxer())

@@ -5,6 +5,8 @@ import pytest
 from defect_surrogate.errors import ReportError
 from defect_surrogate.relaxation import Provenance
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
+from defect_surrogate.reports.campaign import host_report
+from defect_surrogate.reports.statements import vacancy_statements
 from defect_surrogate.settings import MinimaSettings
 
 NAN = float("nan")
@@ -52,6 +54,27 @@ def test_miss_is_told_with_its_motif_and_energy(missed):
     assert report.comparison.energy_difference == pytest.approx(0.755, abs=1e-3)
     assert [minimum.motif for minimum in report.full_reference_minima] == ["Te–Te dimer, 2.75 Å", "no new bonds"]
     assert all("Te–Te" not in minimum.motif for minimum in report.minima)
+
+
+@pytest.mark.parametrize(
+    ("budget", "followed", "words"),
+    [
+        (1, 1, "one from the lowest of them, and Unperturbed."),
+        (2, 2, "one from each surrogate minimum, and Unperturbed."),
+        (None, 2, "one from each surrogate minimum, and Unperturbed."),
+    ],
+)
+def test_minima_beyond_the_budget_are_shown_and_count_as_saved(cdte, v_cd, hse, collapsed, budget, followed, words):
+    """The surrogate finds both minima, and has their order wrong."""
+    dimer = "Bond_Distortion_-55.0%"
+    surrogate = collapsed | {
+        dimer: dataclasses.replace(collapsed[dimer], structure=hse[dimer].structure, energy=collapsed[dimer].energy + 1)
+    }
+    report = build(v_cd, hse, surrogate, sampling_structures=26, settings=MinimaSettings(most_relaxed=budget))
+    assert [minimum.motif for minimum in report.surrogate_minima] == ["no new bonds", "Te–Te dimer, 2.75 Å"]
+    assert report.reference_relaxations == followed + 1
+    assert report.dft_saved_without_unperturbed == pytest.approx(1 - followed / 26)
+    assert words in vacancy_statements(report, host=host_report(cdte, vacancies=[report]))[0].text
 
 
 def test_full_search_lends_nothing_to_surrogate_and_reference(missed):
