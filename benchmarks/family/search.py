@@ -103,4 +103,5 @@ if __name__ == "__main__":
     chgnet = RESULTS / "host-search-chgnet.json"
     beside = json.loads(chgnet.read_text()) if chgnet.exists() and options.name != "host-search-chgnet" else None
     missed = misses(campaigns, options.surrogate, options.name)
-    (RESULTS / f"{options.name}.md").write_text(page(found, command=command, chgnet=beside, misses=missed))
+    searched = [one for path in campaigns for host in read_campaign(path).hosts for one in host.vacancies]
+    (RESULTS / f"{options.name}.md").write_text(page(found, searched, command=command, chgnet=beside, misses=missed))

@@ -1,11 +1,14 @@
 """The page of searches of unseen hosts: figures beside the paper's, a row for each defect, and what was missed."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from budgets import budget_rows
 from datasets import MEASURED_ON
 
 from defect_surrogate.evaluation import HostSearchResults, SearchedDefect
 from defect_surrogate.metrics import HIT_TOLERANCE, hit_rate, mean_of_known
+from defect_surrogate.reports.schema import VacancyReport
 
 PAPER = {
     "hit_rate": 0.88,
@@ -31,7 +34,12 @@ NAMES = {
 
 
 def page(
-    found: HostSearchResults, *, command: str, chgnet: dict[str, Any] | None = None, misses: list[str] | None = None
+    found: HostSearchResults,
+    vacancies: Sequence[VacancyReport],
+    *,
+    command: str,
+    chgnet: dict[str, Any] | None = None,
+    misses: list[str] | None = None,
 ) -> str:
     """Return the page as Markdown; ``chgnet`` is the JSON of the same searches with CHGNet, for a column beside."""
     figures = found.unseen
@@ -54,6 +62,13 @@ def page(
         "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | DFT saved | speed-up |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         *(row(one) for one in found.per_defect),
+        "",
+        "**What a budget buys.** The surrogate's minima, lowest first, that are relaxed at the reference level "
+        "(`minima.most_relaxed`):",
+        "",
+        "| most minima of a defect | hits | DFT saved |",
+        "| ---: | ---: | ---: |",
+        *(f"| {budget} | {shown(hits)} | {shown(saved)} |" for budget, hits, saved in budget_rows(vacancies)),
         "",
         f"**What a hit is worth.** In {figures.n_defects - figures.n_reconstructing} of the {figures.n_defects} defects "
         f"`Unperturbed` is within {HIT_TOLERANCE} eV of the ground state: a plain relaxation finds it, and no surrogate can "

@@ -1,0 +1,45 @@
+"""What smaller budgets would have found: hits and DFT saved, had fewer of the surrogate's lowest minima been followed."""
+
+from collections.abc import Iterator, Sequence
+
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
+from defect_surrogate.metrics import dft_saved, hit_rate, is_hit, mean_of_known
+from defect_surrogate.reports.schema import VacancyReport
+
+
+def budget_rows(vacancies: Sequence[VacancyReport]) -> Iterator[tuple[int, float | None, float | None]]:
+    """Yield budget, hit rate and mean DFT saved, ``Unperturbed`` counted, of searched vacancies that have a verdict."""
+    compared = [one for one in vacancies if one.comparison is not None and one.comparison.hit is not None]
+    for budget in range(1, max((one.reference_relaxations for one in compared), default=1)):
+        yield (
+            budget,
+            hit_rate(_hit(one, budget) for one in compared),
+            mean_of_known(
+                dft_saved(len(_followed(one, budget)), sampling_structures=one.sampling_structures).with_unperturbed
+                for one in compared
+            ),
+        )
+
+
+def _followed(vacancy: VacancyReport, budget: int) -> list[str]:
+    followed = min(budget, vacancy.reference_relaxations - 1)
+    return [minimum.label + FROM_SURROGATE for minimum in (vacancy.surrogate_minima or ())[:followed]]
+
+
+def _hit(vacancy: VacancyReport, budget: int) -> bool:
+    assert vacancy.full_reference_minima is not None
+    labels = {UNPERTURBED, *_followed(vacancy, budget)}
+    reached = [
+        energy
+        for minimum in vacancy.minima or ()
+        for label, energy in _ends(vacancy, minimum.labels)
+        if label in labels
+    ]
+    return bool(reached) and is_hit(min(reached), full_reference_energy=vacancy.full_reference_minima[0].energy)
+
+
+def _ends(vacancy: VacancyReport, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Label and energy of the rankable reference relaxations among those that ended in a minimum."""
+    for one in vacancy.relaxations:
+        if one.level == "reference" and one.label in labels and one.energy is not None:
+            yield one.label, one.energy
