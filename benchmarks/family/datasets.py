@@ -1,16 +1,18 @@
-"""The datasets of the family: all frames, and those that the bulk base may learn from and is measured on.
+"""The datasets of the family: all frames, those that the bulk base may learn from and is measured on, and those off the ways.
 
     python benchmarks/family/datasets.py
 
-runs/family-dataset has every frame of every bundle; runs/family-bulk the pristine crystals of the hosts that may be learnt
-from, and two unseen hosts on which the base is measured, vacancies and all.
+runs/family-dataset has every frame of every host's bundle; runs/family-bulk the pristine crystals of the hosts that may be
+learnt from, and two unseen hosts on which the base is measured, vacancies and all; runs/family-active the frames of
+active_learning.py.
 """
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from campaign import DATA, ROOT, UNSEEN, bundle, finish
+from campaign import DATA, ROOT, UNSEEN, finish
 
 from defect_surrogate.archive.durable import file_digest
 from defect_surrogate.dataset.store import read_dataset, write_dataset
@@ -18,25 +20,39 @@ from defect_surrogate.dataset.store import read_dataset, write_dataset
 UNPACKED = ROOT / "runs" / "family-bundles"
 DATASET = ROOT / "runs" / "family-dataset"
 BULK_DATASET = ROOT / "runs" / "family-bulk"
-MADE_OF = ROOT / "runs" / "family-dataset.json"
+ACTIVE_DATASET = ROOT / "runs" / "family-active"
 MEASURED_ON = ("CdTe", "ZnSe")
 
 
 def make_dataset() -> None:
-    """Ingest all bundles, anew if one is not the one that was ingested."""
-    digests = {path.name.removesuffix(".tar.xz"): file_digest(path) for path in sorted(DATA.glob("*.tar.xz"))}
-    if DATASET.exists() and MADE_OF.exists() and json.loads(MADE_OF.read_text()) == digests:
+    """Ingest the bundles of all hosts, anew if one is not the one that was ingested."""
+    ingest(sorted(DATA.glob("*.tar.xz")), DATASET)
+
+
+def make_active_dataset() -> None:
+    """Ingest what active_learning.py has packed, likewise."""
+    if bundles := sorted(DATA.glob("active/*/*.tar.xz")):
+        ingest(bundles, ACTIVE_DATASET)
+
+
+def ingest(bundles: Sequence[Path], dataset: Path) -> None:
+    """Ingest bundles, unless the dataset is of these very files; which ones it is of stands beside it."""
+    digests, made_of = (
+        {str(path.relative_to(DATA)): file_digest(path) for path in bundles},
+        dataset.with_suffix(".json"),
+    )
+    if dataset.exists() and made_of.exists() and json.loads(made_of.read_text()) == digests:
         return
-    shutil.rmtree(DATASET, ignore_errors=True)
-    finish("ingest", *(unpacked(host, digest) for host, digest in digests.items()), "--out", DATASET)
-    MADE_OF.write_text(json.dumps(digests, indent=1) + "\n")
+    shutil.rmtree(dataset, ignore_errors=True)
+    finish("ingest", *(unpacked(path, digests[str(path.relative_to(DATA))]) for path in bundles), "--out", dataset)
+    made_of.write_text(json.dumps(digests, indent=1) + "\n")
 
 
-def unpacked(host: str, digest: str) -> Path:
+def unpacked(bundle: Path, digest: str) -> Path:
     """Unpack a bundle into a folder of its own, apart from runs/family, where a campaign keeps more frames; once."""
-    folder = UNPACKED / digest[:16] / host
+    folder = UNPACKED / digest[:16] / bundle.name.removesuffix(".tar.xz")
     if not (folder / "whole").exists():
-        finish("unpack", bundle(host), "--out", folder)
+        finish("unpack", bundle, "--out", folder)
         (folder / "whole").touch()
     return folder
 
@@ -53,3 +69,4 @@ def make_bulk_dataset() -> None:
 if __name__ == "__main__":
     make_dataset()
     make_bulk_dataset()
+    make_active_dataset()
