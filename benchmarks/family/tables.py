@@ -165,6 +165,7 @@ def write(table: str, cards: dict[str, Any]) -> None:
         *(f"- {name}: `{inline(ROWS[table][name])}`" for name in cards),
         "",
         "Versions: " + ", ".join(f"{library} {version}" for library, version in first["versions"].items()) + ".",
+        "Trained with " + "; ".join(sorted({one for card in cards.values() for one in card["ran_on"]})) + ".",
         "",
     ]
     RESULTS.mkdir(parents=True, exist_ok=True)
