@@ -68,7 +68,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "sampling": {
         "evenly spaced": BASED,
         "DIRECT, as many": BASED | {"frames": {"method": "DIRECT"}},
-        "evenly spaced, half as many": BASED | {"frames": {"per_relaxation": 3}},
+        "DIRECT, half as many": BASED | {"frames": {"method": "DIRECT", "total": 260}},
     },
     "fine-tuning": {
         "fine-tuning, all layers": BASED,
