@@ -28,18 +28,11 @@ def _followed(vacancy: VacancyReport, budget: int) -> list[str]:
 
 def _hit(vacancy: VacancyReport, budget: int) -> bool:
     assert vacancy.full_reference_minima is not None
-    labels = {UNPERTURBED, *_followed(vacancy, budget)}
+    ranked = {label for minimum in vacancy.minima or () for label in minimum.labels}
+    labels = ranked & {UNPERTURBED, *_followed(vacancy, budget)}
     reached = [
-        energy
-        for minimum in vacancy.minima or ()
-        for label, energy in _ends(vacancy, minimum.labels)
-        if label in labels
+        one.energy
+        for one in vacancy.relaxations
+        if one.level == "reference" and one.label in labels and one.energy is not None
     ]
     return bool(reached) and is_hit(min(reached), full_reference_energy=vacancy.full_reference_minima[0].energy)
-
-
-def _ends(vacancy: VacancyReport, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Label and energy of the rankable reference relaxations among those that ended in a minimum."""
-    for one in vacancy.relaxations:
-        if one.level == "reference" and one.label in labels and one.energy is not None:
-            yield one.label, one.energy

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from active_learning import BUNDLES
 from campaign import DATA, ROOT, UNSEEN, finish
 
 from defect_surrogate.archive.durable import file_digest
@@ -31,20 +32,18 @@ def make_dataset() -> None:
 
 def make_active_dataset() -> None:
     """Ingest what active_learning.py has packed, likewise."""
-    if bundles := sorted(DATA.glob("active/*/*.tar.xz")):
+    if bundles := sorted(BUNDLES.glob("*/*.tar.xz")):
         ingest(bundles, ACTIVE_DATASET)
 
 
 def ingest(bundles: Sequence[Path], dataset: Path) -> None:
     """Ingest bundles, unless the dataset is of these very files; which ones it is of stands beside it."""
-    digests, made_of = (
-        {str(path.relative_to(DATA)): file_digest(path) for path in bundles},
-        dataset.with_suffix(".json"),
-    )
+    digests = {str(path.relative_to(DATA)): file_digest(path) for path in bundles}
+    made_of = dataset.with_suffix(".json")
     if dataset.exists() and made_of.exists() and json.loads(made_of.read_text()) == digests:
         return
     shutil.rmtree(dataset, ignore_errors=True)
-    finish("ingest", *(unpacked(path, digests[str(path.relative_to(DATA))]) for path in bundles), "--out", dataset)
+    finish("ingest", *map(unpacked, bundles, digests.values()), "--out", dataset)
     made_of.write_text(json.dumps(digests, indent=1) + "\n")
 
 

@@ -153,8 +153,8 @@ class ModelCard(_Part):
     versions: dict[str, str]
     command: str
     created: str
-    ran_on: list[str]
     base_learnt: list[str] = []
+    ran_on: list[str] = ["an unknown processor"]
     files: dict[str, str] = {}
 
     @property

@@ -43,6 +43,7 @@ class Epoch:
         Wall time, s, over all attempts.
     ran_on
         Processor and version of torch that ended it, e.g. ``NVIDIA H200, torch 2.11.0``: a training can go on elsewhere.
+        States saved before this was noted do not say.
     """
 
     number: int
@@ -50,7 +51,7 @@ class Epoch:
     training: FrameErrors
     validation: FrameErrors
     seconds: float
-    ran_on: str
+    ran_on: str = "an unknown processor"
 
 
 @dataclass(frozen=True)
