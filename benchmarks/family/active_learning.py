@@ -4,7 +4,7 @@
 
 A model that has learnt relaxations knows the ways from ShakeNBreak's starts to the minima of the reference level. Its own
 relaxations leave them, and end in minima that are not there. On each training host the starts are relaxed with the model, and
-its lowest minima of each vacancy for some steps at the reference level: these go to data/active/<model>/<host>.tar.xz.
+its minima for some steps at the reference level: these go to data/active/<model>/<host>.tar.xz.
 """
 
 import argparse
