@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from defect_surrogate.errors import DefectSurrogateError, InputError
-from flows.cli_archive import pack, unpack
+from flows.cli_archive import pack, reindex, unpack
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 
 if TYPE_CHECKING:
@@ -190,17 +190,6 @@ def status(run: Run, as_json: Json = False) -> None:
 
 
 @app.command(epilog=EPILOG)
-def reindex(run: Run) -> None:
-    """Verify every unit of a run's archive, and make its ASE database anew."""
-    with _errors(resume=None):
-        from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415
-        from flows.run_folder import open_folder  # noqa: PLC0415
-
-        archive = open_folder(run).archive
-        typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
-
-
-@app.command(epilog=EPILOG)
 def doctor(as_json: Json = False) -> None:
     """Say which libraries, force fields, POTCARs, executables and servers there are, and what to do about a miss."""
     with _errors(resume=None):
@@ -299,5 +288,5 @@ def _interrupt(_signal: int, _frame: FrameType | Any) -> None:
     raise KeyboardInterrupt
 
 
-for command in (ingest, build_dataset, train, evaluate, compare_levels, pack, unpack):
+for command in (ingest, build_dataset, train, evaluate, compare_levels, reindex, pack, unpack):
     app.command(epilog=EPILOG)(_errors(resume=None)(command))

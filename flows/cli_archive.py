@@ -1,4 +1,4 @@
-"""The commands that carry an archive to another machine; ``cli`` registers them."""
+"""The commands that verify an archive and carry it to another machine; ``cli`` registers them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,17 @@ from typing import Annotated
 import typer
 
 from defect_surrogate.errors import InputError
+
+
+def reindex(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier search.", show_default=False)],
+) -> None:
+    """Verify every unit of a run's archive, and make its ASE database anew."""
+    from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415  (seconds to import)
+    from flows.run_folder import open_folder  # noqa: PLC0415
+
+    archive = open_folder(run).archive
+    typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
 
 
 def pack(
@@ -18,7 +29,7 @@ def pack(
     ] = 10,
 ) -> None:
     """Write the finished units of an archive into one compressed file, without the files of their calculations."""
-    from defect_surrogate.archive import Archive, bundle  # noqa: PLC0415  (seconds to import)
+    from defect_surrogate.archive import Archive, bundle  # noqa: PLC0415
 
     root = _archive_root(source)
     if not (root / "units").is_dir():
