@@ -27,8 +27,9 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two processes, each with whole files, since the searches that services tests share are made once for a file.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 benchmark: environment
 	$(BIN)/python benchmarks/overhead.py

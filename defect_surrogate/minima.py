@@ -3,12 +3,13 @@
 The atoms around the (empty) site are expanded in a smooth overlap of atomic positions (SOAP, doi:10.1103/PhysRevB.87.184115),
 computed by dscribe (doi:10.1016/j.cpc.2019.106949). The vector does not change under rotation of the crystal, nor under
 exchange of atoms of one element. Two relaxed structures are one minimum when the cosine distance of their vectors is below a
-threshold. Parameters are those of the paper (doi:10.1038/s41524-024-01303-9); it gives no threshold, so that is our choice: in
-hybrid-DFT structures of the Cd vacancy in CdTe the distance is about 1e-6 within a basin and 6e-3 between the dimer and the
-tetrahedral structure.
+threshold and their energies agree. Parameters are those of the paper (doi:10.1038/s41524-024-01303-9); it gives no threshold,
+so that is our choice: in hybrid-DFT structures of the Cd vacancy in CdTe the distance is about 1e-6 within a basin and 6e-3
+between the dimer and the tetrahedral structure. The vector does not see beyond its cutoff, and in a soft crystal relaxed
+structures 0.3 eV apart had the same site; within a basin the energy differs by the noise of a relaxation.
 
 Clusters are the connected components of the graph of pairs below the threshold (single linkage), so they do not depend on the
-order of the input. The price is chaining: a row of structures, each close to the next, is one minimum.
+order of the input. The price is chaining: a row of structures, each close to the next in both, is one minimum.
 
 A relaxed supercell may have moved as a whole: the rattle of ShakeNBreak shifts the mean of 63 atoms by about 0.1 Å, and nothing
 pulls it back. The lattice site is therefore moved along with the atoms, by the median of their displacements from the ideal
@@ -68,7 +69,7 @@ def find_minima(
     site
         Fractional coordinates of the defect site in the ideal structure, shape (3,).
     settings
-        SOAP parameters and threshold of the cosine distance.
+        SOAP parameters, threshold of the cosine distance (dimensionless) and tolerance of the energy (eV).
     ideal
         Ideal structure, its n sites in the order of the relaxed structures, from which a drift of the whole crystal is
         measured. Without it no drift is assumed.
@@ -88,18 +89,16 @@ def find_minima(
     """
     ranked = _rankable(relaxations)
     fingerprints = _fingerprints(ranked, site, settings, ideal=ideal)
-    clusters = _components(fingerprints, settings.distance_threshold)
     labels = list(ranked)
     minima = []
-    for cluster in clusters:
-        members = [labels[i] for i in cluster]
-        lowest = min(members, key=lambda label: (ranked[label].energy, label))
+    for cluster in _components(ranked, fingerprints, settings):
+        lowest = min(cluster, key=lambda i: (ranked[labels[i]].energy, labels[i]))
         minima.append(
             LocalMinimum(
-                label=lowest,
-                labels=tuple(sorted(members)),
-                relaxation=ranked[lowest],
-                fingerprint=fingerprints[labels.index(lowest)],
+                label=labels[lowest],
+                labels=tuple(sorted(labels[i] for i in cluster)),
+                relaxation=ranked[labels[lowest]],
+                fingerprint=fingerprints[lowest],
             )
         )
     return tuple(sorted(minima, key=lambda minimum: (minimum.relaxation.energy, minimum.label)))
@@ -129,13 +128,13 @@ def threshold_sensitivity(
 
     Raises
     ------
-    InputError
-        As ``find_minima``.
-    DefectSurrogateError
+    InputError, DefectSurrogateError
         As ``find_minima``.
     """
-    fingerprints = _fingerprints(_rankable(relaxations), site, settings, ideal=ideal)
-    return tuple((threshold, len(_components(fingerprints, threshold))) for threshold in thresholds)
+    ranked = _rankable(relaxations)
+    fingerprints = _fingerprints(ranked, site, settings, ideal=ideal)
+    changed = (settings.model_copy(update={"distance_threshold": threshold}) for threshold in thresholds)
+    return tuple((one.distance_threshold, len(_components(ranked, fingerprints, one))) for one in changed)
 
 
 def site_fingerprint(
@@ -156,8 +155,7 @@ def site_fingerprint(
     settings
         SOAP parameters.
     species
-        Symbols of all elements that may occur, which fix the length and meaning of the vector: fingerprints are comparable
-        only for the same species.
+        Symbols of all elements that may occur; fingerprints are comparable only for the same species.
 
     Returns
     -------
@@ -283,10 +281,15 @@ def _fingerprints(
     return fingerprints
 
 
-def _components(fingerprints: Sequence[NDArray[np.float64]], threshold: float) -> list[list[int]]:
+def _components(
+    relaxations: Mapping[str, Relaxation], fingerprints: Sequence[NDArray[np.float64]], settings: MinimaSettings
+) -> list[list[int]]:
     if not fingerprints:
         return []
-    close = np.array([[cosine_distance(a, b) < threshold for b in fingerprints] for a in fingerprints])
+    energies = np.array([relaxation.energy for relaxation in relaxations.values()])
+    distances = np.array([[cosine_distance(a, b) for b in fingerprints] for a in fingerprints])
+    near = np.abs(np.subtract.outer(energies, energies)) <= settings.energy_tolerance
+    close = near & (distances < settings.distance_threshold)
     count, membership = connected_components(close, directed=False)
     return [np.flatnonzero(membership == component).tolist() for component in range(count)]
 

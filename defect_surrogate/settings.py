@@ -129,6 +129,11 @@ class MinimaSettings(Section):
         lt=2,
         description="Cosine distance below which two structures are one minimum. Our choice: the paper gives none.",
     )
+    energy_tolerance: float = Field(
+        0.05,
+        gt=0,
+        description="Energies within which two structures can be one minimum, in eV. What ShakeNBreak calls another structure.",
+    )
     most_relaxed: int | None = Field(
         None,
         ge=1,

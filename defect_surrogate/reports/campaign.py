@@ -143,6 +143,7 @@ def campaign_report(
         settings=content,
         versions=dict(sorted(versions.items())),
         distance_threshold=minima.distance_threshold,
+        energy_tolerance=minima.energy_tolerance,
         threshold_sensitivity=tuple(sorted(counts.items())),
         comparison=_comparison(vacancies),
         hosts=tuple(hosts),

@@ -229,6 +229,8 @@ class CampaignReport:
         Library name → version.
     distance_threshold
         Cosine distance of SOAP vectors below which two structures are one minimum (our choice: the paper gives none).
+    energy_tolerance
+        Energies within which two structures can be one minimum, eV.
     threshold_sensitivity
         Pairs of threshold (cosine distance) and sum over all vacancies of the ``minima`` found with it.
     comparison
@@ -243,6 +245,7 @@ class CampaignReport:
     settings: dict[str, JsonValue] | None
     versions: dict[str, str]
     distance_threshold: float
+    energy_tolerance: float
     threshold_sensitivity: tuple[tuple[float, int], ...]
     comparison: CampaignComparisonReport | None
     hosts: tuple[HostReport, ...]

@@ -96,7 +96,9 @@ def test_the_count_does_not_hang_on_the_threshold(search):
         thresholds=(1e-12, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2),
         ideal=search.defect.ideal_structure,
     )
-    assert sensitivity == ((1e-12, 26), (1e-5, 2), (1e-4, 2), (1e-3, 2), (5e-3, 2), (1e-2, 1))
+    assert sensitivity == ((1e-12, 26), (1e-5, 2), (1e-4, 2), (1e-3, 2), (5e-3, 2), (1e-2, 2))
+    alone = SOAP.model_copy(update={"energy_tolerance": 1.0})
+    assert threshold_sensitivity(search.relaxations, SITE, alone, thresholds=(5e-3, 1e-2)) == ((5e-3, 2), (1e-2, 1))
 
 
 @given(data=st.data())
@@ -144,6 +146,18 @@ def test_a_drifted_crystal_is_the_same_minimum(search, dimer):
 def test_all_relaxations_at_one_minimum_are_one_minimum(tetrahedral):
     (minimum,) = find_minima({label: relaxation(tetrahedral) for label in "abc"}, SITE, SOAP)
     assert (minimum.label, minimum.labels) == ("a", ("a", "b", "c"))
+
+
+def test_one_site_at_two_energies_is_two_minima(tetrahedral):
+    # what a soft crystal does beyond the cutoff of the descriptor
+    energies = {"a": -1.0, "b": -1.04, "c": -1.08, "d": -1.3}
+    found = find_minima({label: relaxation(tetrahedral, energy) for label, energy in energies.items()}, SITE, SOAP)
+    assert [(m.label, m.labels) for m in found] == [("d", ("d",)), ("c", ("a", "b", "c"))]
+    wide = SOAP.model_copy(update={"energy_tolerance": 0.3})
+    assert (
+        len(find_minima({label: relaxation(tetrahedral, energy) for label, energy in energies.items()}, SITE, wide))
+        == 1
+    )
 
 
 def test_a_chain_of_close_structures_is_one_minimum_in_any_order(dimer, tetrahedral):

@@ -15,7 +15,7 @@ from flows.service import LocalServer
 ROOT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).parent / "prefect")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Api:
@@ -30,7 +30,7 @@ class Api:
         """Run a command of Prefect in the root of the project."""
         command = [PREFECT, "--no-prompt", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=150, check=False
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=400, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -38,7 +38,7 @@ class Api:
         """Ask the API for a list."""
         request = urllib.request.Request(f"{self.url}/{path}/filter", json.dumps(content).encode())
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())
 
 

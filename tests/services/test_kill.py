@@ -13,7 +13,7 @@ import psutil
 import pytest
 from tiny_search import Search, wait_until
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass
@@ -66,14 +66,14 @@ def unit_of(executable: psutil.Process) -> str:
 def story(tiny_search: Search) -> Story:
     driver = tiny_search.search()
     wait_until(
-        lambda: len(tiny_search.finished()) >= 2 or driver.poll() is not None, seconds=150, what="two units finished"
+        lambda: len(tiny_search.finished()) >= 2 or driver.poll() is not None, seconds=300, what="two units finished"
     )
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     before = tiny_search.finished()
     assert before, tiny_search.log.read_text()
     try:
-        wait_until(lambda: not tiny_search.processes(), seconds=20, what="processes gone")
+        wait_until(lambda: not tiny_search.processes(), seconds=60, what="processes gone")
     finally:
         orphans = [" ".join(process.cmdline()) for process in tiny_search.processes()]
 
@@ -81,7 +81,7 @@ def story(tiny_search: Search) -> Story:
     killed = []
     for choose in (lambda running: running, busy_worker):
         executable = None
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 300
         while executable is None:
             assert driver.poll() is None, tiny_search.log.read_text()
             assert time.monotonic() < deadline, "no executable began"
@@ -91,8 +91,8 @@ def story(tiny_search: Search) -> Story:
         kill(choose(executable))
         with contextlib.suppress(psutil.Error):
             executable.resume()
-        wait_until(lambda pid=executable.pid: not psutil.pid_exists(pid), seconds=20, what="the executable's end")
-    output, _ = driver.communicate(timeout=200)
+        wait_until(lambda pid=executable.pid: not psutil.pid_exists(pid), seconds=60, what="the executable's end")
+    output, _ = driver.communicate(timeout=400)
     return Story(
         search=tiny_search,
         before=before,
@@ -141,7 +141,7 @@ def test_nothing_half_written_is_believed_or_left(story: Story) -> None:
 
 def test_resuming_a_finished_search_starts_no_worker_and_runs_nothing(story: Story) -> None:
     driver = story.search.resume()
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, story.search.log.read_text()
     assert story.search.relaxed_now() == set()
     assert story.search.finished() == story.survivors
