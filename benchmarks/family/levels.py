@@ -39,7 +39,8 @@ if __name__ == "__main__":
     hosts = options.hosts or [host for host in UNSEEN if (SEARCHES / "host-search" / host / "campaign.json").exists()]
     folders = [compare(host, options.surrogate) for host in hosts]
     pages = [f"## {folder.parent.name}\n\n{(folder / 'level-comparison.md').read_text()}" for folder in folders]
-    title = "# Ground states at two levels of theory\n\n    python benchmarks/family/levels.py\n"
+    command = " ".join(("python benchmarks/family/levels.py", *options.hosts))
+    title = f"# Ground states at two levels of theory\n\n    {command}\n"
     (RESULTS / "levels-of-theory.md").write_text("\n".join((title, *pages)))
     contents = [json.loads((folder / "level-comparison.json").read_text()) for folder in folders]
     (RESULTS / "levels-of-theory.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")

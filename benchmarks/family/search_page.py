@@ -67,14 +67,15 @@ def page(
         "| --- |" + " ---: |" * len(columns),
         *(f"| {text} | {' | '.join(shown(c.get(key)) for c in columns.values())} |" for key, text in NAMES.items()),
         "",
-        "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | DFT saved | speed-up |",
+        "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | DFT saved, `Unperturbed` counted | "
+        "speed-up |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         *(row(one) for one in found.per_defect),
         "",
         "**What a budget buys.** The surrogate's minima, lowest first, that are relaxed at the reference level "
         "(`minima.most_relaxed`):",
         "",
-        "| most minima of a defect | hits | DFT saved |",
+        "| most minima of a defect | hits | DFT saved, `Unperturbed` counted |",
         "| ---: | ---: | ---: |",
         *(f"| {budget} | {shown(hits)} | {shown(saved)} |" for budget, hits, saved in budget_rows(vacancies)),
         "",
@@ -109,7 +110,7 @@ def unstable(stability: Sequence[dict[str, Any]]) -> list[str]:
     if not falling:
         return []
     return [
-        f"**Which hosts are minima.** Rattled and relaxed without a vacancy, {', '.join(falling)} a supercell falls "
+        f"**Which hosts are minima.** Rattled and relaxed without a vacancy, these supercells fall: {', '.join(falling)} "
         "([host-stability.md](host-stability.md)). There a vacancy lets the whole crystal fall, and the ground states of both "
         "searches are as much the crystal's as the defect's.",
         "",

@@ -51,7 +51,7 @@ def measure(host: str) -> dict[str, Any]:
     return {
         "host": host,
         "atoms": len(atoms),
-        "below_host_eV": round(energy - float(atoms.get_potential_energy()), 3),
+        "below_host_eV": round(energy - float(atoms.get_potential_energy()), 3) or 0.0,
         "rms_displacement_A": round(float(np.sqrt((moved**2).sum(axis=1).mean())), 3),
         "largest_force_eV_per_A": round(float(np.linalg.norm(atoms.get_forces(), axis=1).max()), 3),
     }
