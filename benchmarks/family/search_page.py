@@ -67,8 +67,8 @@ def page(
         "| --- |" + " ---: |" * len(columns),
         *(f"| {text} | {' | '.join(shown(c.get(key)) for c in columns.values())} |" for key, text in NAMES.items()),
         "",
-        "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | DFT saved, `Unperturbed` counted | "
-        "speed-up |",
+        "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | "
+        "DFT saved, `Unperturbed` counted | speed-up |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         *(row(one) for one in found.per_defect),
         "",
