@@ -21,6 +21,7 @@ def compare(host: str, surrogate: str) -> Path:
     """Search a host at both levels, compare the ground states, and return the folder of the comparison."""
     folder, crystal = LEVELS / host, RUNS / "hosts" / f"{host}.cif"
     units = folder / "first.tar.xz"
+    folder.mkdir(parents=True, exist_ok=True)
     if not units.exists():
         finish("pack", SEARCHES / "host-search" / host, "--out", units)
     finish("unpack", units, "--out", folder / "first")
