@@ -18,6 +18,7 @@ structure; the median is blind to the few atoms that reconstruct.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from dscribe.descriptors import SOAP
@@ -104,27 +105,30 @@ def find_minima(
     return tuple(sorted(minima, key=lambda minimum: (minimum.relaxation.energy, minimum.label)))
 
 
-def threshold_sensitivity(
+def sensitivity(
     relaxations: Mapping[str, Relaxation],
     site: Sequence[float] | NDArray[np.float64],
     settings: MinimaSettings,
     *,
-    thresholds: Sequence[float],
+    choice: Literal["distance_threshold", "energy_tolerance"],
+    values: Sequence[float],
     ideal: Structure | None = None,
 ) -> tuple[tuple[float, int], ...]:
-    """Count the distinct minima for other thresholds of the cosine distance.
+    """Count the distinct minima for other values of one of our two choices.
 
     Parameters
     ----------
     relaxations, site, settings, ideal
-        As for ``find_minima``, fractional, shape (3,); the threshold in ``settings`` is not used.
-    thresholds
-        Cosine distances, each above 0.
+        As for ``find_minima``, fractional, shape (3,).
+    choice
+        Which setting is changed.
+    values
+        Cosine distances (dimensionless) or energies (eV), each above 0.
 
     Returns
     -------
     tuple of (float, int)
-        Threshold and number of minima, in the order of ``thresholds``.
+        Value and number of minima, in the order of ``values``.
 
     Raises
     ------
@@ -133,8 +137,10 @@ def threshold_sensitivity(
     """
     ranked = _rankable(relaxations)
     fingerprints = _fingerprints(ranked, site, settings, ideal=ideal)
-    changed = (settings.model_copy(update={"distance_threshold": threshold}) for threshold in thresholds)
-    return tuple((one.distance_threshold, len(_components(ranked, fingerprints, one))) for one in changed)
+    changed = (settings.model_copy(update={choice: value}) for value in values)
+    return tuple(
+        (value, len(_components(ranked, fingerprints, one))) for value, one in zip(values, changed, strict=True)
+    )
 
 
 def site_fingerprint(
@@ -219,7 +225,7 @@ def rigid_drift(structure: Structure, *, ideal: Structure) -> NDArray[np.float64
     Raises
     ------
     InputError
-        If the two do not have the same elements in the same order.
+        As ``check_same_sites``.
     """
     check_same_sites(structure, ideal=ideal)
     displacements = structure.frac_coords - ideal.frac_coords
@@ -232,10 +238,8 @@ def check_same_sites(structure: Structure, *, ideal: Structure) -> None:
 
     Parameters
     ----------
-    structure
-        n sites.
-    ideal
-        Ideal structure.
+    structure, ideal
+        n sites each.
 
     Raises
     ------

@@ -132,7 +132,7 @@ class MinimaSettings(Section):
     energy_tolerance: float = Field(
         0.05,
         gt=0,
-        description="Energies within which two structures can be one minimum, in eV. What ShakeNBreak calls another structure.",
+        description="Energies within which two structures can be one minimum, in eV. Our choice: the paper gives none.",
     )
     most_relaxed: int | None = Field(
         None,

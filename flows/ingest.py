@@ -88,5 +88,5 @@ def ingest_trees(trees: Sequence[Path], out: Path, *, host: str | None = None) -
         relaxations=sum(row.taken > 0 for row in ingested.table),
         frames=len(dataset),
         bulk_frames=sum(frame.is_bulk for frame in dataset.frames),
-        incomplete=tuple(row for row in ingested.table if row.reasons),
+        incomplete=tuple(row for row in ingested.table if row.dropped or not row.taken),
     )

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +60,7 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
     target = Path(out).absolute()
     check_replaceable(target)
     others = [load_potential(name) for name in (settings.base, settings.baseline) if name is not None]
-    base_learnt = frozenset() if settings.base is None else learnt_compositions(settings.base) or frozenset()
+    base_learnt = frozenset() if settings.base is None else learnt_compositions(settings.base)
     state = state_folder(target)
     with locked(state):
         data = training_data(settings.data, split=settings.split, frames=settings.frames)
@@ -111,8 +111,15 @@ def train_member(data: TrainingData, settings: TrainSettings, number: int, state
         )
 
 
-def check_held_out(data: TrainingData, base_learnt: frozenset[str], *, base: str | None) -> None:
+def check_held_out(data: TrainingData, base_learnt: frozenset[str] | None, *, base: str | None) -> None:
     """Refuse a test composition that the base has learnt from: errors on it would say nothing about unseen hosts."""
+    if base_learnt is None:
+        logger.warning(
+            "%s: what this base has learnt from is not known, since it or its own base has no card: the hosts held out may be "
+            "among it; the card of the new model will say so",
+            base,
+        )
+        return
     if known := sorted(base_learnt & set(data.test.compositions)):
         raise DatasetError(
             f"split: {', '.join(known)} cannot be held out for the test, since the base model {base} has learnt from it; "
@@ -136,7 +143,9 @@ def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErro
     return [held_out_errors(potential, test) for potential in potentials]
 
 
-def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings, base_learnt: Iterable[str]) -> ModelCard:
+def card_of(
+    member: FineTuned, data: TrainingData, settings: TrainSettings, base_learnt: frozenset[str] | None
+) -> ModelCard:
     """Write down what a member is, as yet without its errors on held-out frames."""
     network = member.potential.model
     energies = reference_energies(member.potential)
@@ -154,7 +163,7 @@ def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings, base
             test=list(data.test.compositions),
             training_frames=len(data.train),
             validation_frames=len(data.validation),
-            test_frames=len(data.test),
+            test_frames=sum(not frame.is_bulk for frame in data.test.frames),
         ),
         reference_energies=dict(zip(network.element_types, energies.tolist(), strict=True)),
         reference_energies_from=member.references_from,
@@ -167,7 +176,7 @@ def card_of(member: FineTuned, data: TrainingData, settings: TrainSettings, base
         versions={name: version(name) for name in LIBRARIES},
         command=" ".join(["defect-surrogate", *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        base_learnt=sorted(base_learnt),
+        base_learnt=None if base_learnt is None else sorted(base_learnt),
         ran_on=list(dict.fromkeys(epoch.ran_on for epoch in member.training.epochs)),
     )
 

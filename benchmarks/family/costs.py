@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from active_learning import BUNDLES
 from campaign import BULK_ONLY, DATA, ROOT, UNSEEN
 
 PAGE = ROOT / "docs" / "results" / "family-data.md"
@@ -42,9 +43,13 @@ def row(bundle: Path) -> tuple[str | int | float, ...]:
     relaxations = [unit for unit in units if unit["steps"] > 1]
     vacancies = {unit["name"].split("/")[1] for unit in units} - {"bulk"}
     part = "unseen" if host in UNSEEN else "bulk" if host in BULK_ONLY else "training"
+    if bundle.is_relative_to(BUNDLES):
+        part, vacancies = "training, off the learnt ways", set()  # counted with the host
+    elif bundle.parent != DATA:
+        part += ", unfinished"
     return (
         host,
-        part if bundle.parent == DATA else f"{part}, unfinished",
+        part,
         max(len(unit["start"]["sites"]) for unit in units),
         len(vacancies),
         len(relaxations),

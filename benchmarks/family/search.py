@@ -103,7 +103,7 @@ if __name__ == "__main__":
     chgnet = RESULTS / "host-search-chgnet.json"
     beside = json.loads(chgnet.read_text()) if chgnet.exists() and options.name != "host-search-chgnet" else None
     missed = misses(campaigns, options.surrogate, options.name)
-    searched = [one for path in campaigns for host in read_campaign(path).hosts for one in host.vacancies]
+    searched = [(host.name, one) for path in campaigns for host in read_campaign(path).hosts for one in host.vacancies]
     fallen = RESULTS / "host-stability.json"
     stability = json.loads(fallen.read_text()) if fallen.exists() else ()
     text = page(found, searched, command=command, chgnet=beside, misses=missed, stability=stability)

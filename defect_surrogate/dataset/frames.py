@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, Element, Structure
+from pymatgen.core import Element, Structure
 
 from defect_surrogate.relaxation import digest
 
@@ -148,22 +148,6 @@ class Dataset:
         for frame in self.frames:
             groups.setdefault((frame.host, frame.defect), []).append(frame)
         return {key: tuple(frames) for key, frames in groups.items()}
-
-
-def host_composition(structure: Structure) -> str:
-    """Return the reduced formula that a host is split by.
-
-    Parameters
-    ----------
-    structure
-        Host without a defect.
-
-    Returns
-    -------
-    str
-        pymatgen's reduced formula, e.g. ``CdTe``.
-    """
-    return Composition(structure.composition.get_el_amt_dict()).reduced_formula
 
 
 def _frame_digest(frame: LabelledFrame) -> str:

@@ -143,6 +143,8 @@ def _write_host(dataset: Dataset, host: str, folder: Path) -> dict[str, Any]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise DatasetError(f"{path.parent}: no dataset is there: {path.name} is missing")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format_version"]

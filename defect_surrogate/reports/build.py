@@ -8,13 +8,14 @@ two are clustered apart, so that neither borrows the other's findings; without a
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 from pymatgen.core import Structure
 
 from defect_surrogate.defect_site import PointDefect
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
 from defect_surrogate.metrics import SearchTimes, dft_saved, is_hit, is_new_ground_state, speed_up
-from defect_surrogate.minima import find_minima, threshold_sensitivity
+from defect_surrogate.minima import find_minima, sensitivity
 from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation
 from defect_surrogate.reports.labels import label_order
@@ -30,7 +31,7 @@ from defect_surrogate.settings import MinimaSettings
 from defect_surrogate.vacancies import Vacancy
 
 SENSITIVITY_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""The threshold of distinct minima is our choice; the report shows what these multiples of it would have given."""
+"""What tells minima apart is our choice; the report shows what these multiples of threshold or tolerance would have given."""
 
 _UNSAFE = re.compile(r"[^\w.+%=,() -]|^[. -]|[. ]$")
 
@@ -136,13 +137,8 @@ def vacancy_report(
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
         reference_seconds=finite(_seconds(found.values())),
         unperturbed_file=_path(vacancy, "", f"{UNPERTURBED}.vasp") if UNPERTURBED in found else None,
-        threshold_sensitivity=threshold_sensitivity(
-            found,
-            vacancy.fractional_position,
-            settings,
-            thresholds=[settings.distance_threshold * factor for factor in SENSITIVITY_FACTORS],
-            ideal=vacancy.ideal_structure,
-        ),
+        threshold_sensitivity=_sensitivity(found, vacancy, settings, choice="distance_threshold"),
+        tolerance_sensitivity=_sensitivity(found, vacancy, settings, choice="energy_tolerance"),
         methods=methods,
         relaxations=tuple(
             relaxation_report(one, label=label, key=(keys or {}).get((one.level, label)))
@@ -152,6 +148,18 @@ def vacancy_report(
         failures=tuple(failures),
         unfinished=unfinished,
     )
+
+
+def _sensitivity(
+    relaxations: Mapping[str, Relaxation],
+    vacancy: Vacancy | PointDefect,
+    settings: MinimaSettings,
+    *,
+    choice: Literal["distance_threshold", "energy_tolerance"],
+) -> tuple[tuple[float, int], ...]:
+    values = [getattr(settings, choice) * factor for factor in SENSITIVITY_FACTORS]
+    site, ideal = vacancy.fractional_position, vacancy.ideal_structure
+    return sensitivity(relaxations, site, settings, choice=choice, values=values, ideal=ideal)
 
 
 def minimum_structures(

@@ -1,6 +1,7 @@
 """From the reports of vacancies to those of hosts and of a campaign."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -131,10 +132,6 @@ def campaign_report(
         The report.
     """
     vacancies = [vacancy for host in hosts for vacancy in host.vacancies]
-    counts: dict[float, int] = {}
-    for vacancy in vacancies:
-        for threshold, count in vacancy.threshold_sensitivity:
-            counts[threshold] = counts.get(threshold, 0) + count
     content = None if settings is None else settings.model_dump(mode="json")
     return CampaignReport(
         schema_version=SCHEMA_VERSION,
@@ -144,10 +141,18 @@ def campaign_report(
         versions=dict(sorted(versions.items())),
         distance_threshold=minima.distance_threshold,
         energy_tolerance=minima.energy_tolerance,
-        threshold_sensitivity=tuple(sorted(counts.items())),
+        threshold_sensitivity=_summed(vacancy.threshold_sensitivity for vacancy in vacancies),
+        tolerance_sensitivity=_summed(vacancy.tolerance_sensitivity for vacancy in vacancies),
         comparison=_comparison(vacancies),
         hosts=tuple(hosts),
     )
+
+
+def _summed(counts: Iterable[tuple[tuple[float, int], ...]]) -> tuple[tuple[float, int], ...]:
+    total: Counter[float] = Counter()
+    for one in counts:
+        total.update(dict(one))
+    return tuple(sorted(total.items()))
 
 
 def library_versions() -> dict[str, str]:

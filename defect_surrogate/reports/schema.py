@@ -31,7 +31,7 @@ __all__ = [
     "VacancyReport",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class VacancyReport:
     unperturbed_file
         POSCAR of the relaxed ``Unperturbed`` of the reference level, relative to the run folder; null without one.
     threshold_sensitivity
-        Pairs of threshold and number of ``minima`` found with it.
+        Pairs of threshold (cosine distance) and number of ``minima`` found with it.
+    tolerance_sensitivity
+        Pairs of energy tolerance (eV) and number of ``minima`` found with it.
     methods
         Methods of ``relaxations``.
     relaxations
@@ -119,6 +121,7 @@ class VacancyReport:
     reference_seconds: float | None
     unperturbed_file: str | None
     threshold_sensitivity: tuple[tuple[float, int], ...]
+    tolerance_sensitivity: tuple[tuple[float, int], ...]
     methods: tuple[MethodReport, ...]
     relaxations: tuple[RelaxationReport, ...]
     failures: tuple[FailureReport, ...]
@@ -233,6 +236,8 @@ class CampaignReport:
         Energies within which two structures can be one minimum, eV.
     threshold_sensitivity
         Pairs of threshold (cosine distance) and sum over all vacancies of the ``minima`` found with it.
+    tolerance_sensitivity
+        Pairs of energy tolerance (eV) and sum over all vacancies of the ``minima`` found with it.
     comparison
         Against the full reference searches; null unless one was run to its end.
     hosts
@@ -247,5 +252,6 @@ class CampaignReport:
     distance_threshold: float
     energy_tolerance: float
     threshold_sensitivity: tuple[tuple[float, int], ...]
+    tolerance_sensitivity: tuple[tuple[float, int], ...]
     comparison: CampaignComparisonReport | None
     hosts: tuple[HostReport, ...]

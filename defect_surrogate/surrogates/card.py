@@ -67,8 +67,10 @@ class CardSplit(_Part):
     ----------
     training, validation_unseen, test
         Compositions.
-    training_frames, validation_frames, test_frames
+    training_frames, validation_frames
         How many.
+    test_frames
+        How many with a defect: those that the errors are of.
     """
 
     training: list[str]
@@ -99,8 +101,8 @@ class ModelCard(_Part):
     base
         Digest of the model it started from; None for random weights.
     base_learnt
-        Compositions that the base, and what that started from, were trained or validated on; none for random weights and
-        for a base without a card.
+        Compositions that the base, and what that started from, were trained or validated on; none for random weights; None
+        for a base without a card, of which they are not known.
     data
         Digests of the datasets.
     split
@@ -153,14 +155,14 @@ class ModelCard(_Part):
     versions: dict[str, str]
     command: str
     created: str
-    base_learnt: list[str] = []
+    base_learnt: list[str] | None = []
     ran_on: list[str] = ["an unknown processor"]
     files: dict[str, str] = {}
 
     @property
     def learnt(self) -> frozenset[str]:
-        """Compositions that it or any model before it was trained or validated on."""
-        return frozenset([*self.split.training, *self.split.validation_unseen, *self.base_learnt])
+        """Compositions that it or any model before it was trained or validated on, as far as they are known."""
+        return frozenset([*self.split.training, *self.split.validation_unseen, *(self.base_learnt or ())])
 
 
 def read_card(directory: Path) -> ModelCard | None:

@@ -84,6 +84,10 @@ def load_checkpoint(name: str) -> Checkpoint:
             model = matgl.load_model(directory)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         cause = error.__cause__ or error
+        if not isinstance(cause, Exception) or isinstance(cause, MemoryError):  # matgl wraps an interrupt, too
+            raise cause from None
+        if isinstance(cause, pickle.UnpicklingError):
+            cause = PotentialError("a file of weights is damaged, or holds code, which was not run")
         raise PotentialError(f"{name}: the checkpoint {directory} cannot be loaded: {cause}") from error
     if not isinstance(model, MatglPotential):
         raise PotentialError(f"{name}: {directory} holds a {type(model).__name__}, which gives no forces")

@@ -33,8 +33,7 @@ def card_text(card: ModelCard) -> str:
         f"weights of epoch {card.best_epoch}.",
         f"- Reference energies: {card.reference_energies_from}.",
         f"- Trained on {split.training_frames} frames of {', '.join(split.training)}; validated on "
-        f"{split.validation_frames} frames, also of compositions not in training: "
-        f"{', '.join(split.validation_unseen) or 'none'}.",
+        f"{split.validation_frames} {_validation(split.validation_unseen)}.",
         f"- Trained with {', then '.join(card.ran_on)}.",
         f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
         "",
@@ -47,10 +46,18 @@ def card_text(card: ModelCard) -> str:
     if card.forced:
         reason = "although worse than a model above" if card.held_out else "with nothing to measure it on"
         lines += [f"Published by force, {reason}.", ""]
+    if card.base_learnt is None:
+        lines += ["What its base has learnt from is not known: the compositions held out may be among it.", ""]
     if card.ensemble:
         lines += [f"Ensemble: {len(card.ensemble)} further members in `ensemble/`, which differ in their seeds.", ""]
     lines += ["Settings:", "", "```yaml", card.settings.rstrip(), "```", ""]
     return "\n".join(lines)
+
+
+def _validation(unseen: list[str]) -> str:
+    if not unseen:
+        return "frames of the same"
+    return f"frames, some of {', '.join(unseen)}, of which none is in training"
 
 
 def held_out_table(card: ModelCard) -> str:

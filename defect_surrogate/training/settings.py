@@ -136,6 +136,10 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:
+        if self.base is not None and self.base.startswith("chgnet"):
+            raise ValueError(
+                f"base: {self.base}: the weights of the chgnet package cannot be trained here, only matgl's"
+            )
         if self.base is not None and self.architecture != ArchitectureSettings():
             raise ValueError(
                 "architecture: the base has its own; leave it out, or train from random weights without a base"

@@ -150,7 +150,8 @@ def read_vasprun(path: Path) -> VaspOutput:
         try:
             frames.append(_vasprun_frame(step, pressure))
         except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-            raise ReferenceRunError(f"{path}: ionic step {number} is not whole: {error!r}") from error
+            what = f"it has no {error.args[0]}" if isinstance(error, KeyError) else repr(error)
+            raise ReferenceRunError(f"{path}: ionic step {number} is not whole: {what}") from error
         self_consistent.append(_self_consistent(len(step["electronic_steps"]), tags))
     generator = _generator(path)
     level, versions = _level_and_versions(

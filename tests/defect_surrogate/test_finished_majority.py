@@ -57,5 +57,7 @@ def test_the_defect_of_most_folders_is_kept():
 
 
 def test_nothing_to_keep():
-    keep_one_defect({}, {}, folder=FOLDER, bulk=relaxation("").structure)
-    keep_one_level({}, {}, folder=FOLDER, energies={})
+    relaxations, failures = {}, {}
+    keep_one_defect(relaxations, failures, folder=FOLDER, bulk=relaxation("").structure)
+    keep_one_level(relaxations, failures, folder=FOLDER, energies={})
+    assert (relaxations, failures) == ({}, {})

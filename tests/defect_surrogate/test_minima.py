@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from defect_surrogate.errors import DefectSurrogateError, InputError
 from defect_surrogate.finished_search import FinishedSearch, read_finished_searches
-from defect_surrogate.minima import cosine_distance, find_minima, rigid_drift, site_fingerprint, threshold_sensitivity
+from defect_surrogate.minima import cosine_distance, find_minima, rigid_drift, sensitivity, site_fingerprint
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import MinimaSettings
 
@@ -88,17 +88,16 @@ def test_distances_within_and_between_the_basins(search, with_ideal):
     assert max(between) == pytest.approx(6e-3, abs=6e-4)
 
 
-def test_the_count_does_not_hang_on_the_threshold(search):
-    sensitivity = threshold_sensitivity(
-        search.relaxations,
-        SITE,
-        SOAP,
-        thresholds=(1e-12, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2),
-        ideal=search.defect.ideal_structure,
-    )
-    assert sensitivity == ((1e-12, 26), (1e-5, 2), (1e-4, 2), (1e-3, 2), (5e-3, 2), (1e-2, 2))
+def test_the_count_does_not_hang_on_threshold_or_tolerance(search):
+    def counts(choice, values, settings=SOAP):
+        ideal = search.defect.ideal_structure
+        return sensitivity(search.relaxations, SITE, settings, choice=choice, values=values, ideal=ideal)
+
+    thresholds = (1e-12, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2)
+    assert counts("distance_threshold", thresholds) == tuple(zip(thresholds, (26, 2, 2, 2, 2, 2), strict=True))
     alone = SOAP.model_copy(update={"energy_tolerance": 1.0})
-    assert threshold_sensitivity(search.relaxations, SITE, alone, thresholds=(5e-3, 1e-2)) == ((5e-3, 2), (1e-2, 1))
+    assert counts("distance_threshold", (5e-3, 1e-2), alone) == ((5e-3, 2), (1e-2, 1))
+    assert counts("energy_tolerance", (0.01, 0.05, 0.5, 5.0)) == ((0.01, 2), (0.05, 2), (0.5, 2), (5.0, 2))
 
 
 @given(data=st.data())

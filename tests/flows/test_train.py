@@ -151,7 +151,7 @@ def test_from_a_settings_file_to_a_model_with_an_ensemble(settings, dataset, wat
     assert (card.level_of_theory, card.data, card.base, card.forced) == (LEVEL, [dataset.digest], None, False)
     assert (card.split.training, card.split.test) == (["KCl", "NaBr"], ["NaCl"])
     counts = (card.split.training_frames, card.split.validation_frames, card.split.test_frames)
-    assert (sum(counts), counts[2]) == (12, 4)
+    assert (counts[0] + counts[1], counts[2]) == (8, 3)  # one of the four held out is of the bulk
     assert yaml.safe_load(card.settings)["optimisation"]["learning_rate"] == 0.01
     assert yaml.safe_load(card.settings)["optimisation"]["batch_size"] == 4
     (errors,) = card.held_out
@@ -212,6 +212,17 @@ def test_what_a_base_or_its_base_has_learnt_from_is_not_held_out(train, tmp_path
     for base in ("first", "second"):
         with pytest.raises(DatasetError, match=f"NaCl cannot be held out for the test, since the base model .*{base}"):
             train({"base": str(tmp_path / base)})
+
+
+def test_a_base_without_a_card_may_have_learnt_what_is_held_out(train, tmp_path, caplog):
+    """Its past cannot be known, which the log and the new card say."""
+    train(out="base")
+    for file in ("card.json", "README.md"):
+        (tmp_path / "base" / file).unlink()
+    card = train({"base": str(tmp_path / "base")}, force=True)
+    assert "what this base has learnt from is not known" in caplog.text
+    assert card.base_learnt is None
+    assert "What its base has learnt from is not known" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_model_that_is_worse_than_the_baseline_is_refused(train, monkeypatch):

@@ -2,9 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice, Structure
 
-from defect_surrogate.dataset.frames import PRECISION, host_composition
+from defect_surrogate.dataset.frames import PRECISION
 
 
 def test_a_frame_is_named_and_is_a_structure(labelled):
@@ -47,9 +46,3 @@ def test_the_digest_sees_level_of_theory_order_and_missing_stress(dataset):
         replace(dataset, frames=(replace(first, stress=None), second, *others)),
     ]
     assert len({one.digest for one in variants}) == 4
-
-
-def test_a_host_is_split_by_its_reduced_formula():
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
-    assert host_composition(salt * (2, 1, 1)) == "NaCl"
-    assert host_composition(salt.add_oxidation_state_by_element({"Na": 1, "Cl": -1})) == "NaCl"

@@ -125,7 +125,7 @@ def test_a_manifest_that_does_not_fit_is_refused(folder, changes, message):
 
 
 def test_no_dataset_is_no_dataset(tmp_path, dataset):
-    with pytest.raises(DatasetError, match=r"dataset\.json: is not the manifest of a dataset"):
+    with pytest.raises(DatasetError, match=r"no dataset is there: dataset\.json is missing"):
         read_dataset(tmp_path)
     with pytest.raises(DatasetError, match="an empty dataset is not written"):
         write_dataset(replace(dataset, frames=()), tmp_path / "set")

@@ -40,6 +40,7 @@ def test_hse_search_has_two_minima_and_the_known_ground_state(analysed):
     assert report.minima[1].relative_energy == pytest.approx(report.minima[1].energy - report.minima[0].energy)
     assert (report.surrogate_minima, report.comparison, report.dft_saved) == (None, None, None)
     assert dict(report.threshold_sensitivity)[1e-3] == 2
+    assert dict(report.tolerance_sensitivity)[0.05] == 2
 
 
 def test_miss_is_told_with_its_motif_and_energy(missed):

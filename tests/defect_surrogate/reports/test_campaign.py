@@ -51,6 +51,7 @@ def test_campaign_counts_hits_and_sums_minima(missed, analysed):
     assert (report.comparison.vacancies, report.comparison.hits, report.comparison.new_ground_states) == (1, 0, 0)
     assert report.comparison.mean_speedup == report.comparison.ratio_of_totals == pytest.approx(2500 / 360)
     assert dict(report.threshold_sensitivity)[1e-3] == 1 + 2
+    assert dict(report.tolerance_sensitivity)[0.05] == 1 + 2
     assert report.settings["surrogate"]["potential"] == "chgnet"
     assert report.created == "2026-01-01T10:00:00+00:00"
     assert datetime.fromisoformat(report.created) == CREATED.astimezone(UTC)

@@ -108,7 +108,7 @@ def test_page_has_figures_definitions_and_provenance(analysed):
         "reconstructs, −0.755 eV",
         "Unperturbed, relaxed",
         "How to read this",
-        "threshold",
+        "cosine distance",
         "HSE06 (VASP)",
         "Provenance",
     ):

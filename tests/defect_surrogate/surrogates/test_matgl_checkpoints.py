@@ -152,9 +152,23 @@ def test_code_in_a_checkpoint_is_never_run(saved, tmp_path, file, shape, card):
     (directory / file).write_bytes(evil[shape]())
     if card:
         write_card(directory, "ab" * 32)
-    with pytest.raises(PotentialError, match=f"the checkpoint {directory} cannot be loaded"):
+    with pytest.raises(PotentialError, match=f"the checkpoint {directory} cannot be loaded") as refused:
         load_potential(str(directory))
     assert not mark.exists()
+    assert "weights_only" not in str(refused.value)  # torch would advise to load it all the same
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, MemoryError, SystemExit])
+def test_an_interrupt_is_no_fault_of_the_checkpoint(saved, monkeypatch, interrupt):
+    """matgl makes a RuntimeError of whatever is raised while it loads."""
+
+    def interrupted(*_arguments, **_names):
+        raise interrupt
+
+    directory = saved(card=False)
+    monkeypatch.setattr("matgl.apps.pes.Potential.load", interrupted)
+    with pytest.raises(interrupt):
+        load_potential(str(directory))
 
 
 @pytest.mark.parametrize("place", ["model.json", "model.pt"])

@@ -66,7 +66,7 @@ def test_the_page_says_where_a_model_is_from(card):
         "    defect-surrogate train train.yaml --out model",
         "Started from random weights; 7 epochs, weights of epoch 5.",
         "Trained with CPU, torch 2.13.0.",
-        "Trained on 20 frames of KBr, NaBr; validated on 2 frames, also of compositions not in training: KCl.",
+        "Trained on 20 frames of KBr, NaBr; validated on 2 frames, some of KCl, of which none is in training.",
         "on 10 held-out frames of NaCl",
         "```yaml\ndata:\n- salts\n```",
     ):

@@ -32,6 +32,7 @@ def test_defaults_are_those_of_the_paper():
         ("data: [a]\narchitecture: {name: MACE}\n", "architecture.name"),
         ("data: [a]\noptimisation: {learning_rate: .nan}\n", "optimisation.learning_rate"),
         ("data: [a]\nensemble: 0\n", "ensemble"),
+        ("data: [a]\nbase: chgnet\n", "base: chgnet: the weights of the chgnet package cannot be trained here"),
         ("data: [a]\nbase: b\narchitecture: {units: 32}\n", "architecture: the base has its own"),
         ("data: [a]\ntrainable: last layer\n", "trainable: last layer: without a base"),
         ("data: [a]\nframes: {total: 100}\n", "total: is for method: DIRECT"),
