@@ -15,6 +15,11 @@ from defect_surrogate.relaxation import structure_digest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that processes side by side end together."""
+    items.sort(key=lambda item: "services" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def hse_search() -> Path:
     """Finished HSE06 search of the neutral Cd vacancy in CdTe (ShakeNBreak's test data)."""

@@ -160,7 +160,7 @@ def test_from_a_settings_file_to_a_model_with_an_ensemble(settings, dataset, wat
 
     page = (model / "README.md").read_text()
     assert f"| model | {errors.energy_mae:.3g} | {errors.relative_energy_mae:.3g} |" in page
-    assert "on 4 held-out frames of NaCl" in page
+    assert "on 3 held-out frames of NaCl" in page
     curves = (model / "curves.svg").read_text()
     assert curves.startswith("<?xml")
     assert "energy MAE (meV/atom)" in curves
