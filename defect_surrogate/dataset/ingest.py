@@ -16,6 +16,7 @@ from defect_surrogate.dataset.frames import Dataset, LabelledFrame
 from defect_surrogate.dataset.host_compositions import host_by_name, host_by_rounding, is_of_host, reduced_formula
 from defect_surrogate.dataset.sources import FoundRelaxation, find_relaxations, host_structures
 from defect_surrogate.errors import DatasetError
+from defect_surrogate.vasp.functional import potcar_element
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ def ingest(trees: Sequence[Path], *, host: str | None = None) -> Ingested:
     Raises
     ------
     DatasetError
-        If there is nothing to take, a tree is not a folder, two levels of theory or two compositions of one host meet, or the
-        composition of a host cannot be worked out. It names the folders.
+        If there is nothing to take, a tree is not a folder, two levels of theory, two POTCARs of one element or two
+        compositions of one host meet, or the composition of a host cannot be worked out. It names the folders.
     """
     found = [(tree, one) for tree in trees for one in find_relaxations(tree, host=host)]
     if not found:
@@ -99,6 +100,7 @@ def ingest(trees: Sequence[Path], *, host: str | None = None) -> Ingested:
             f"{_joined(trees)}: nothing to take from {len(table)} folders: {first.folder}: {first.reasons}"
         )
     level = _level_of_theory(taken)
+    _check_potcars(taken)
     _check_hosts(taken)
     frames = sorted((frame for one in taken for frame in one.frames), key=_place)
     logger.info("%d frames of %d relaxations taken, %s", len(frames), sum(row.taken > 0 for row in table), level)
@@ -195,6 +197,19 @@ def _level_of_theory(taken: Sequence[FoundRelaxation]) -> str:
             + "; ".join(f"{level} in {path}" for level, path in where.items())
         )
     return next(iter(where))
+
+
+def _check_potcars(taken: Sequence[FoundRelaxation]) -> None:
+    """Refuse two POTCARs of one element: the zeros of their energies are eV apart."""
+    titles: dict[str, tuple[str, Path]] = {}
+    for one in taken:
+        for title, path in one.potcars if one.frames else ():
+            words = " ".join(title.split())
+            known, where = titles.setdefault(potcar_element(words), (words, path))
+            if words != known:
+                raise DatasetError(
+                    f"two POTCARs of {potcar_element(words)} cannot be in one dataset: {known} in {where}; {words} in {path}"
+                )
 
 
 def _check_hosts(taken: Sequence[FoundRelaxation]) -> None:

@@ -30,6 +30,7 @@ from defect_surrogate.finished_relaxation import read_structure
 from defect_surrogate.isolated_atoms import is_isolated_atom
 from defect_surrogate.relaxation import Frame
 from defect_surrogate.shakenbreak_folders import HIGH_ENERGY, distortion_folders, standard_label
+from defect_surrogate.vasp.outputs import POTCAR
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class FoundRelaxation:
         Why the others are not, in words.
     levels
         Level of theory of each file, and the file.
+    potcars
+        Title of each POTCAR of each file, and the file.
     """
 
     path: Path
@@ -68,6 +71,7 @@ class FoundRelaxation:
     frames: tuple[LabelledFrame, ...]
     dropped: tuple[str, ...]
     levels: tuple[tuple[str, Path], ...]
+    potcars: tuple[tuple[str, Path], ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -186,6 +190,9 @@ def _unit(record: Record, root: Path) -> FoundRelaxation:
         frames=_labelled(steps, host=host, defect=defect, label=label),
         dropped=tuple(counted(count, reason) for reason, count in left_out.items() if count > 0),
         levels=((relaxation.provenance.level_of_theory, record.path),),
+        potcars=tuple(
+            (title, record.path) for name, title in relaxation.provenance.versions if name.startswith(POTCAR)
+        ),
     )
 
 
@@ -213,6 +220,7 @@ def _calculated(path: Path, *, tree: Path, host: str | None) -> FoundRelaxation:
         frames=_labelled(steps, host=name, defect=defect, label=label),
         dropped=trajectory.dropped + missing,
         levels=trajectory.levels,
+        potcars=trajectory.potcars,
     )
 
 

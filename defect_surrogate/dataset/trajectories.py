@@ -65,12 +65,15 @@ class Trajectory:
         Why the others are not, in words; also what is wrong with files of which nothing was read.
     levels
         Level of theory of each file that was read, and the file.
+    potcars
+        Title of each POTCAR of each file that was read, and the file.
     """
 
     found: int
     steps: tuple[Step, ...]
     dropped: tuple[str, ...]
     levels: tuple[tuple[str, Path], ...]
+    potcars: tuple[tuple[str, Path], ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,11 @@ def read_trajectory(folder: Path) -> Trajectory:
             found += run.cut
     dropped = [counted(count, reason) for reason, count in reasons.items()]
     return Trajectory(
-        found, tuple(steps), (*dropped, *faults), tuple((run.output.level_of_theory, run.path) for run in runs)
+        found,
+        tuple(steps),
+        (*dropped, *faults),
+        levels=tuple((run.output.level_of_theory, run.path) for run in runs),
+        potcars=tuple((title, run.path) for run in runs for title in run.output.titels),
     )
 
 

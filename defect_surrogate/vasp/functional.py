@@ -57,6 +57,22 @@ def functional_name(tags: Mapping[str, object], *, potcar_titles: Sequence[str])
     return name
 
 
+def potcar_element(title: str) -> str:
+    """Return the element of a POTCAR.
+
+    Parameters
+    ----------
+    title
+        Its TITEL, e.g. ``PAW_PBE Sn_d 06Sep2000``.
+
+    Returns
+    -------
+    str
+        Symbol, e.g. ``Sn``; empty if the title has none.
+    """
+    return [*title.split(), "", ""][1].partition("_")[0]
+
+
 def stand_in_level(method: str) -> str:
     """Level of theory of ``vasp-xtb`` in words.
 
@@ -107,7 +123,7 @@ def _hubbard(tags: Mapping[str, object], potcar_titles: Sequence[str]) -> str:
     exchange = exchange or [0.0] * len(repulsion)
     if not repulsion or not len(repulsion) == len(exchange) == len(potcar_titles):
         return ""
-    elements = [[*title.split(), "", ""][1].partition("_")[0] for title in potcar_titles]
+    elements = [potcar_element(title) for title in potcar_titles]
     parameters = sorted(zip(elements, repulsion, exchange, strict=True))
     if int(_number(tags, "LDAUTYPE", 2)) == 2:
         values = [f"{element} {u - j:g}" for element, u, j in parameters if not math.isclose(u, j)]

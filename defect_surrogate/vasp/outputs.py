@@ -28,7 +28,7 @@ from pymatgen.io.vasp.outputs import Vasprun
 
 from defect_surrogate.errors import ReferenceRunError
 from defect_surrogate.relaxation import Frame
-from defect_surrogate.vasp.functional import functional_name, stand_in_level
+from defect_surrogate.vasp.functional import functional_name, potcar_element, stand_in_level
 from defect_surrogate.vasp.potcars import STAND_IN_MARK
 
 KILOBAR = 0.1 * GPa
@@ -38,6 +38,10 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {"": open, ".gz": gzip.open, ".bz2"
 _CONVERGENCE_TAGS = ("NELM", "NSW", "IBRION", "EDIFFG")
 _HYBRID_TAGS = ("LHFCALC", "HFSCREEN", "AEXX")
 _FUNCTIONAL_TAGS = ("GGA", "METAGGA", "LDAU", "LDAUTYPE", "IVDW", "LUSE_VDW", "LSORBIT")
+
+
+POTCAR = "POTCAR"
+"""Among the versions of what computed a relaxation, ``POTCAR Cd`` is the title of that of Cd."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class VaspOutput:
     level_of_theory
         In words.
     versions
-        Name and version of the program that wrote the file, and of what it computes with.
+        Name and version of the program that wrote the file, and of what it computes with, the titles of VASP's POTCARs too.
     """
 
     source: Path
@@ -287,4 +291,5 @@ def _level_and_versions(
         method, _, library = engine.partition(" by ")
         name, _, number = library.partition(" ")
         return stand_in_level(method), (("vasp-xtb", version), (name or "tblite", number))
-    return f"{functional_name(tags, potcar_titles=titels)} (VASP)", (("VASP", version),)
+    potcars = tuple((f"{POTCAR} {potcar_element(titel)}", titel) for titel in titels)
+    return f"{functional_name(tags, potcar_titles=titels)} (VASP)", (("VASP", version), *potcars)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 
 import numpy as np
 import pytest
@@ -111,6 +112,22 @@ def test_restarts_at_two_levels_of_theory_are_refused(place, tree):
     as_vasp(place("NaCl/v_Na_0/Dimer", vasprun="vasprun.xml_1") / "vasprun.xml_1")
     assert len(list(folder.iterdir())) == 2
     with pytest.raises(DatasetError, match="2 levels of theory cannot be in one dataset"):
+        ingest([tree])
+
+
+def test_two_potcars_of_one_element_are_refused_with_both_places(place, tree):
+    """At one level of theory by name, their energies have zeros that are eV apart."""
+    first = place("NaCl/v_Na_0/Dimer", vasprun="vasprun.xml") / "vasprun.xml"
+    second = place("NaCl/v_Na_0/Unperturbed", vasprun="vasprun.xml") / "vasprun.xml"
+    for path in (first, second):
+        as_vasp(path)
+    ingest([tree])
+    titles = re.findall(r"\S+ Na \S+", second.read_text())
+    assert len(set(titles)) == 1
+    second.write_text(second.read_text().replace(titles[0], titles[0].replace(" Na ", " Na_pv ")))
+    with pytest.raises(
+        DatasetError, match=r"two POTCARs of Na cannot be in one dataset: \S+ Na \S+ in .*; \S+ Na_pv \S+ in "
+    ):
         ingest([tree])
 
 

@@ -65,7 +65,7 @@ def test_real_vasp_file_with_pressure_has_ases_energy(tmp_path):
     assert relaxation.energy == pytest.approx(image.get_potential_energy(), abs=1e-6)
     np.testing.assert_allclose(relaxation.frames[0].stress, image.get_stress(voigt=False), atol=1e-10)
     assert relaxation.provenance.level_of_theory.endswith("(VASP)")
-    assert relaxation.provenance.versions == (("VASP", "6.3.0"),)
+    assert relaxation.provenance.versions == (("VASP", "6.3.0"), ("POTCAR C", "PAW C 22Mar2012"))
     assert not relaxation.converged  # a single point, which cannot meet an EDIFFG > 0
 
 
@@ -76,7 +76,7 @@ def test_real_vasp_outcar_alone_is_read(tmp_path):
     assert relaxation.energy == image.get_potential_energy() == pytest.approx(-68.23102426, abs=1e-6)
     np.testing.assert_allclose(relaxation.frames[-1].forces, image.get_forces(apply_constraint=False))
     assert relaxation.provenance.level_of_theory == "PBE (VASP)"
-    assert relaxation.provenance.versions == (("VASP", "5.3.3"),)
+    assert relaxation.provenance.versions == (("VASP", "5.3.3"), ("POTCAR Ni", "PAW_PBE Ni 02Aug2007"))
 
 
 def test_outcar_alone_gives_the_same_relaxation(directory):
@@ -110,7 +110,7 @@ def test_somebody_elses_vasp_run_is_named_hse06(finished_vasp):
         (finished_vasp / name).unlink()
     relaxation = parse_run(finished_vasp)
     assert relaxation.provenance.level_of_theory == "HSE06 (VASP)"
-    assert relaxation.provenance.versions == (("VASP", "6.4.2"),)
+    assert relaxation.provenance.versions[:2] == (("VASP", "6.4.2"), ("POTCAR H", "PAW_PBE H 06Sep2000"))
     assert relaxation.converged
     assert np.isnan(relaxation.provenance.seconds)
 
