@@ -18,7 +18,6 @@ structure; the median is blind to the few atoms that reconstruct.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from dscribe.descriptors import SOAP
@@ -28,6 +27,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.sparse.csgraph import connected_components
 
 from defect_surrogate.errors import DefectSurrogateError, InputError
+from defect_surrogate.ideal_sites import rigid_drift
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import MinimaSettings
 
@@ -110,25 +110,23 @@ def sensitivity(
     site: Sequence[float] | NDArray[np.float64],
     settings: MinimaSettings,
     *,
-    choice: Literal["distance_threshold", "energy_tolerance"],
-    values: Sequence[float],
+    thresholds: Sequence[float] = (),
+    tolerances: Sequence[float] = (),
     ideal: Structure | None = None,
-) -> tuple[tuple[float, int], ...]:
-    """Count the distinct minima for other values of one of our two choices.
+) -> tuple[tuple[tuple[float, int], ...], tuple[tuple[float, int], ...]]:
+    """Count the distinct minima for other thresholds of the cosine distance, and for other tolerances of the energy.
 
     Parameters
     ----------
     relaxations, site, settings, ideal
         As for ``find_minima``, fractional, shape (3,).
-    choice
-        Which setting is changed.
-    values
-        Cosine distances (dimensionless) or energies (eV), each above 0.
+    thresholds, tolerances
+        Cosine distances (dimensionless) and energies (eV), each above 0.
 
     Returns
     -------
-    tuple of (float, int)
-        Value and number of minima, in the order of ``values``.
+    tuple of two tuples of (float, int)
+        Threshold and number of minima, then tolerance and number of minima, in the order given.
 
     Raises
     ------
@@ -137,9 +135,13 @@ def sensitivity(
     """
     ranked = _rankable(relaxations)
     fingerprints = _fingerprints(ranked, site, settings, ideal=ideal)
-    changed = (settings.model_copy(update={choice: value}) for value in values)
-    return tuple(
-        (value, len(_components(ranked, fingerprints, one))) for value, one in zip(values, changed, strict=True)
+
+    def count(**changed: float) -> int:
+        return len(_components(ranked, fingerprints, settings.model_copy(update=changed)))
+
+    return (
+        tuple((value, count(distance_threshold=value)) for value in thresholds),
+        tuple((value, count(energy_tolerance=value)) for value in tolerances),
     )
 
 
@@ -205,54 +207,6 @@ def cosine_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         1 − a·b/(|a||b|), between 0 and 2.
     """
     return float(np.clip(1.0 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), 0.0, 2.0))
-
-
-def rigid_drift(structure: Structure, *, ideal: Structure) -> NDArray[np.float64]:
-    """Shift of a whole crystal against its ideal structure.
-
-    Parameters
-    ----------
-    structure
-        n sites.
-    ideal
-        The same n sites, in the same order.
-
-    Returns
-    -------
-    ndarray
-        Median displacement along each lattice vector by the nearest image, fractional, shape (3,).
-
-    Raises
-    ------
-    InputError
-        As ``check_same_sites``.
-    """
-    check_same_sites(structure, ideal=ideal)
-    displacements = structure.frac_coords - ideal.frac_coords
-    shift: NDArray[np.float64] = np.median(displacements - np.round(displacements), axis=0)
-    return shift
-
-
-def check_same_sites(structure: Structure, *, ideal: Structure) -> None:
-    """Refuse a structure whose sites are not those of its ideal structure.
-
-    Parameters
-    ----------
-    structure, ideal
-        n sites each.
-
-    Raises
-    ------
-    InputError
-        If the elements are not the same in the same order; the message names the first site that differs.
-    """
-    if len(structure) != len(ideal):
-        raise InputError(f"{structure.formula}: {len(structure)} sites, the ideal structure has {len(ideal)}")
-    for index, (site, ideal_site) in enumerate(zip(structure, ideal, strict=True)):
-        if site.specie.symbol != ideal_site.specie.symbol:
-            raise InputError(
-                f"{structure.formula}: site {index} is {site.specie.symbol}, in the ideal structure {ideal_site.specie.symbol}"
-            )
 
 
 def _rankable(relaxations: Mapping[str, Relaxation]) -> dict[str, Relaxation]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
 from defect_surrogate.errors import InputError
-from defect_surrogate.minima import check_same_sites
+from defect_surrogate.ideal_sites import check_same_sites
 from defect_surrogate.relaxation import Relaxation
 
 BOND_TOLERANCE = 0.4

@@ -115,8 +115,8 @@ def check_held_out(data: TrainingData, base_learnt: frozenset[str] | None, *, ba
     """Refuse a test composition that the base has learnt from: errors on it would say nothing about unseen hosts."""
     if base_learnt is None:
         logger.warning(
-            "%s: what this base has learnt from is not known, since it or its own base has no card: the hosts held out may be "
-            "among it; the card of the new model will say so",
+            "%s: what this base has learnt from is not known, since it has no card: the hosts held out may be among it; the "
+            "card of the new model will say so",
             base,
         )
         return

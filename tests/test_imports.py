@@ -24,6 +24,7 @@ ORDER = (
     "surrogates",
     "vasp_xtb",
     "vasp",
+    "ideal_sites",
     "minima",
     "reconstruction",
     "metrics",

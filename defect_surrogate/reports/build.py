@@ -8,7 +8,6 @@ two are clustered apart, so that neither borrows the other's findings; without a
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 from pymatgen.core import Structure
 
@@ -107,6 +106,14 @@ def vacancy_report(
         if surrogate and sampling_structures
         else None
     )
+    by_threshold, by_tolerance = sensitivity(
+        found,
+        vacancy.fractional_position,
+        settings,
+        thresholds=[settings.distance_threshold * factor for factor in SENSITIVITY_FACTORS],
+        tolerances=[settings.energy_tolerance * factor for factor in SENSITIVITY_FACTORS],
+        ideal=vacancy.ideal_structure,
+    )
     return VacancyReport(
         name=vacancy.label,
         element=vacancy.element,
@@ -137,8 +144,8 @@ def vacancy_report(
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
         reference_seconds=finite(_seconds(found.values())),
         unperturbed_file=_path(vacancy, "", f"{UNPERTURBED}.vasp") if UNPERTURBED in found else None,
-        threshold_sensitivity=_sensitivity(found, vacancy, settings, choice="distance_threshold"),
-        tolerance_sensitivity=_sensitivity(found, vacancy, settings, choice="energy_tolerance"),
+        threshold_sensitivity=by_threshold,
+        tolerance_sensitivity=by_tolerance,
         methods=methods,
         relaxations=tuple(
             relaxation_report(one, label=label, key=(keys or {}).get((one.level, label)))
@@ -148,18 +155,6 @@ def vacancy_report(
         failures=tuple(failures),
         unfinished=unfinished,
     )
-
-
-def _sensitivity(
-    relaxations: Mapping[str, Relaxation],
-    vacancy: Vacancy | PointDefect,
-    settings: MinimaSettings,
-    *,
-    choice: Literal["distance_threshold", "energy_tolerance"],
-) -> tuple[tuple[float, int], ...]:
-    values = [getattr(settings, choice) * factor for factor in SENSITIVITY_FACTORS]
-    site, ideal = vacancy.fractional_position, vacancy.ideal_structure
-    return sensitivity(relaxations, site, settings, choice=choice, values=values, ideal=ideal)
 
 
 def minimum_structures(

@@ -136,7 +136,7 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:
-        if self.base is not None and self.base.startswith("chgnet"):
+        if self.base in ("chgnet", "chgnet-r2scan"):
             raise ValueError(
                 f"base: {self.base}: the weights of the chgnet package cannot be trained here, only matgl's"
             )

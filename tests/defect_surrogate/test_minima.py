@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from defect_surrogate.errors import DefectSurrogateError, InputError
 from defect_surrogate.finished_search import FinishedSearch, read_finished_searches
-from defect_surrogate.minima import cosine_distance, find_minima, rigid_drift, sensitivity, site_fingerprint
+from defect_surrogate.ideal_sites import rigid_drift
+from defect_surrogate.minima import cosine_distance, find_minima, sensitivity, site_fingerprint
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import MinimaSettings
 
@@ -89,15 +90,15 @@ def test_distances_within_and_between_the_basins(search, with_ideal):
 
 
 def test_the_count_does_not_hang_on_threshold_or_tolerance(search):
-    def counts(choice, values, settings=SOAP):
-        ideal = search.defect.ideal_structure
-        return sensitivity(search.relaxations, SITE, settings, choice=choice, values=values, ideal=ideal)
-
-    thresholds = (1e-12, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2)
-    assert counts("distance_threshold", thresholds) == tuple(zip(thresholds, (26, 2, 2, 2, 2, 2), strict=True))
+    ideal, thresholds = search.defect.ideal_structure, (1e-12, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2)
+    by_threshold, by_tolerance = sensitivity(
+        search.relaxations, SITE, SOAP, thresholds=thresholds, tolerances=(0.01, 0.05, 0.5, 5.0), ideal=ideal
+    )
+    assert by_threshold == tuple(zip(thresholds, (26, 2, 2, 2, 2, 2), strict=True))
+    assert by_tolerance == ((0.01, 2), (0.05, 2), (0.5, 2), (5.0, 2))
     alone = SOAP.model_copy(update={"energy_tolerance": 1.0})
-    assert counts("distance_threshold", (5e-3, 1e-2), alone) == ((5e-3, 2), (1e-2, 1))
-    assert counts("energy_tolerance", (0.01, 0.05, 0.5, 5.0)) == ((0.01, 2), (0.05, 2), (0.5, 2), (5.0, 2))
+    by_threshold, _ = sensitivity(search.relaxations, SITE, alone, thresholds=(5e-3, 1e-2), ideal=ideal)
+    assert by_threshold == ((5e-3, 2), (1e-2, 1))
 
 
 @given(data=st.data())
