@@ -140,7 +140,9 @@ def measured(potentials: Sequence[Potential], test: Dataset) -> list[HeldOutErro
     """Measure models on the held-out frames; nothing without a defect in them."""
     if all(frame.is_bulk for frame in test.frames):
         return []
-    return [held_out_errors(potential, test) for potential in potentials]
+    logger.info("measuring %s on the %d frames held out", ", ".join(one.name for one in potentials), len(test))
+    with progress("held-out frames", len(potentials) * len(test)) as advance:
+        return [held_out_errors(potential, test, on_done=advance) for potential in potentials]
 
 
 def card_of(

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from defect_surrogate import isolated_atoms
 from defect_surrogate.crystal_files import name_from_source
+from defect_surrogate.dataset.store import read_manifest
 from defect_surrogate.errors import InputError
 from defect_surrogate.evaluation import Evaluation
 from defect_surrogate.level_comparison import LevelComparison
@@ -68,6 +69,8 @@ def run_train(settings: TrainSettings, out: Path, *, force: bool) -> ModelCard:
     DefectSurrogateError
         If it cannot be trained, or is not published.
     """
+    for folder in settings.data:
+        read_manifest(Path(folder))  # refused before a server starts
     with served(state_folder(out)) as server:
         from flows.train import train_surrogate  # noqa: PLC0415
 

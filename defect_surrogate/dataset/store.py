@@ -113,7 +113,7 @@ def read_dataset(folder: Path) -> Dataset:
         than the manifest says, or hold no forces or numbers that are not finite; if it is empty, or in the format of another
         version.
     """
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = read_manifest(folder)
     files = manifest["files"]
     if strays := sorted({path.name for path in folder.glob("*.extxyz")} - files.keys()):
         raise DatasetError(f"{folder / strays[0]}: is not in {MANIFEST}, so it is not known where it comes from")
@@ -131,18 +131,25 @@ def read_dataset(folder: Path) -> Dataset:
     return dataset
 
 
-def _write_host(dataset: Dataset, host: str, folder: Path) -> dict[str, Any]:
-    path = folder / f"{host}.extxyz"
-    if path.parent != folder or path.name.startswith("."):
-        raise DatasetError(f"{host!r} cannot be the name of a host's file")
-    frames = [frame for frame in dataset.frames if frame.host == host]
-    with path.open("w", encoding="utf-8") as stream:
-        for frame in frames:
-            stream.write(format_frame(frame, level_of_theory=dataset.level_of_theory))
-    return {"frames": len(frames), "bytes": path.stat().st_size, "sha256": file_digest(path)}
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a dataset says of itself, without its frames.
 
+    Parameters
+    ----------
+    folder
+        Directory that ``write_dataset`` wrote.
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+    Returns
+    -------
+    dict
+        ``level_of_theory``, ``digest``, and under ``files`` the frames, bytes and SHA-256 of each file by its name.
+
+    Raises
+    ------
+    DatasetError
+        If there is no dataset, or in the format of another version.
+    """
+    path = folder / MANIFEST
     if not path.exists():
         raise DatasetError(f"{path.parent}: no dataset is there: {path.name} is missing")
     try:
@@ -156,6 +163,17 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: is not the manifest of a dataset: {error!r}") from error
     return checked
+
+
+def _write_host(dataset: Dataset, host: str, folder: Path) -> dict[str, Any]:
+    path = folder / f"{host}.extxyz"
+    if path.parent != folder or path.name.startswith("."):
+        raise DatasetError(f"{host!r} cannot be the name of a host's file")
+    frames = [frame for frame in dataset.frames if frame.host == host]
+    with path.open("w", encoding="utf-8") as stream:
+        for frame in frames:
+            stream.write(format_frame(frame, level_of_theory=dataset.level_of_theory))
+    return {"frames": len(frames), "bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
 def _read_host(path: Path, expected: dict[str, Any], *, level_of_theory: str) -> Iterator[LabelledFrame]:

@@ -6,7 +6,7 @@ and which minimum is the lowest, and which models of different levels of theory 
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from defect_surrogate.dataset.frames import Dataset
 from defect_surrogate.errors import DatasetError, GateError
@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 COMPARED = ("force_mae", "relative_energy_mae")
 
 
-def held_out_errors(potential: Potential, dataset: Dataset) -> HeldOutErrors:
+def held_out_errors(
+    potential: Potential, dataset: Dataset, *, on_done: Callable[[], None] | None = None
+) -> HeldOutErrors:
     """Measure a model on frames it has not seen.
 
     Parameters
@@ -29,6 +31,8 @@ def held_out_errors(potential: Potential, dataset: Dataset) -> HeldOutErrors:
         The model.
     dataset
         Held-out frames; those with a defect count.
+    on_done
+        Called after each frame.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def held_out_errors(potential: Potential, dataset: Dataset) -> HeldOutErrors:
     PotentialError
         If it does not know an element.
     """
-    figures = evaluate(predict(potential, dataset.frames), dataset).defects
+    figures = evaluate(predict(potential, dataset.frames, on_done=on_done), dataset).defects
     if figures.forces is None:
         raise DatasetError(f"no frame with a defect to measure {potential.name} on")
     return HeldOutErrors(

@@ -108,6 +108,16 @@ def test_a_settings_file_with_a_fault_is_exit_code_2(tmp_path, command, content,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_training_without_its_dataset_is_exit_code_2_before_a_server_starts(monkeypatch, tmp_path):
+    monkeypatch.setattr("flows.training_driver.served", lambda _folder: pytest.fail("a server was to start"))
+    settings = tmp_path / "train.yaml"
+    settings.write_text(yaml.safe_dump({"data": [str(tmp_path / "none")]}))
+    result = run("train", settings, "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'none'}: no dataset is there" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["train.yaml"]
+
+
 def test_evaluate_prints_a_table_or_pure_json(monkeypatch, tmp_path, cluster_crystal):
     """CHGNet on two frames, without the Prefect server that the flow has."""
 
