@@ -128,7 +128,7 @@ def _union(intervals: list[tuple[float, float]]) -> float:
 def _table(result: Overhead) -> str:
     rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in asdict(result).items()]
     versions = ", ".join(
-        f"{name} {version(name)}" for name in ("prefect", "prefect-dask", "distributed", "chgnet", "tblite")
+        f"{name} {version(name)}" for name in ("prefect", "prefect-dask", "distributed", "matgl", "tblite")
     )
     head = (
         "# Overhead of the flow\n\nMade by `python benchmarks/overhead.py`, which says what is measured, with the settings "

@@ -21,6 +21,7 @@ from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from defect_surrogate.errors import FolderError, InputError
+from defect_surrogate.markdown import markdown_table
 from defect_surrogate.reconstruction import Bond, motif, new_anion_bonds
 from defect_surrogate.site_pairing import composition, formula, pair, symbols
 
@@ -242,9 +243,7 @@ def comparison_markdown(comparison: LevelComparison) -> str:
         "the second ground state in the cell of the first. Bonds: indices of the two anions, length in Å.",
         "",
     ]
-    rows = comparison_rows(comparison)
-    cells = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)] if rows else []
-    lines += [f"| {' | '.join(line)} |" for line in cells]
+    lines += markdown_table(comparison_rows(comparison))
     lines += [f"\nNot compared: {defect}: {reason}" for defect, reason in comparison.not_compared]
     return "\n".join(lines) + "\n"
 

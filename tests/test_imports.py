@@ -11,6 +11,7 @@ PACKAGES = ("defect_surrogate", "tasks", "flows")
 # A module imports only what stands above it.
 ORDER = (
     "errors",
+    "markdown",
     "settings",
     "relaxation",
     "crystal_files",

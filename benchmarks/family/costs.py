@@ -14,6 +14,8 @@ from typing import Any
 from active_learning import BUNDLES
 from campaign import BULK_ONLY, DATA, ROOT, UNSEEN
 
+from defect_surrogate.markdown import markdown_table
+
 PAGE = ROOT / "docs" / "results" / "family-data.md"
 COLUMNS = (
     "host",
@@ -60,6 +62,11 @@ def row(bundle: Path) -> tuple[str | int | float, ...]:
     )
 
 
+def shown(value: str | int | float) -> str:
+    """Return a cell of the table."""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
 def main() -> None:
     """Write the page."""
     rows = sorted((row(path) for path in DATA.rglob("*.tar.xz")), key=lambda one: (str(one[1]), str(one[0])))
@@ -74,9 +81,7 @@ def main() -> None:
         "GFN1-xTB by `vasp-xtb`, a stand-in for VASP. Hours are wall times of single-threaded runs, two or three of which "
         "shared two cores with other work: they say what was waited for, not what an evaluation takes.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "| --- | --- |" + " ---: |" * (len(COLUMNS) - 2),
-        *("| " + " | ".join(f"{x:.2f}" if isinstance(x, float) else str(x) for x in one) + " |" for one in rows),
+        *markdown_table([dict(zip(COLUMNS, map(shown, one), strict=True)) for one in rows], words=2),
         "",
     ]
     PAGE.write_text("\n".join(lines))

@@ -7,6 +7,7 @@ from budgets import budget_rows
 from datasets import MEASURED_ON
 
 from defect_surrogate.evaluation import HostSearchResults, SearchedDefect
+from defect_surrogate.markdown import markdown_table
 from defect_surrogate.metrics import HIT_TOLERANCE, hit_rate, mean_of_known
 from defect_surrogate.reports.schema import VacancyReport
 
@@ -66,24 +67,29 @@ def page(
         "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06. Errors of energies and Spearman "
         "are of all frames of these hosts with a defect, a model's card leaves out those far above the lowest.",
         "",
-        "| | " + " | ".join(columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
-        *(f"| {text} | {' | '.join(shown(c.get(key)) for c in columns.values())} |" for key, text in NAMES.items()),
+        *markdown_table(
+            [
+                {"": text} | {column: shown(values.get(key)) for column, values in columns.items()}
+                for key, text in NAMES.items()
+            ]
+        ),
         "",
-        "| defect | hit | above the full search (eV) | `Unperturbed` above the ground state (eV) | "
-        "minima of the surrogate | DFT saved, `Unperturbed` counted | speed-up |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        *(row(one, distinct[one.host, one.defect]) for one in found.per_defect),
+        *markdown_table([row(one, distinct[one.host, one.defect]) for one in found.per_defect], words=2),
         "",
         "**What a budget buys.** DFT saved is what was chosen here, and the hits are what came of it: of the surrogate's "
         "minima only the lowest are relaxed at the reference level (`minima.most_relaxed: 3`), where the paper relaxes all. "
         "Following fewer, or all:",
         "",
-        "| most minima of a defect | hits | DFT saved, `Unperturbed` counted |",
-        "| ---: | ---: | ---: |",
-        *(
-            f"| {budget} | {shown(hits)} | {shown(saved)} |"
-            for budget, hits, saved in budget_rows([v for _, v in vacancies])
+        *markdown_table(
+            [
+                {
+                    "most minima of a defect": str(budget),
+                    "hits": shown(hits),
+                    "DFT saved, `Unperturbed` counted": shown(saved),
+                }
+                for budget, hits, saved in budget_rows([vacancy for _, vacancy in vacancies])
+            ],
+            words=0,
         ),
         "",
         f"**What a hit is worth.** In {figures.n_defects - figures.n_reconstructing} of the {figures.n_defects} defects "
@@ -131,11 +137,18 @@ def reconstructs(one: SearchedDefect) -> bool:
     return (one.unperturbed_above_ground_state or 0.0) > HIT_TOLERANCE
 
 
-def row(one: SearchedDefect, distinct: int) -> str:
+def row(one: SearchedDefect, distinct: int) -> dict[str, str]:
     """Return the row of a defect; ``distinct`` minima were the surrogate's."""
     hit = "–" if one.hit is None else "new ground state" if one.new_ground_state else "yes" if one.hit else "no"
-    values = (one.energy_difference, one.unperturbed_above_ground_state, distinct, one.dft_saved, one.speedup)
-    return f"| {one.host} {one.defect} | {hit} | {' | '.join(map(shown, values))} |"
+    return {
+        "defect": f"{one.host} {one.defect}",
+        "hit": hit,
+        "above the full search (eV)": shown(one.energy_difference),
+        "`Unperturbed` above the ground state (eV)": shown(one.unperturbed_above_ground_state),
+        "minima of the surrogate": str(distinct),
+        "DFT saved, `Unperturbed` counted": shown(one.dft_saved),
+        "speed-up": shown(one.speedup),
+    }
 
 
 def without_surrogate(searched: tuple[SearchedDefect, ...]) -> float | None:

@@ -21,9 +21,18 @@ from campaign import ROOT, UNSEEN, bundle
 from search import RESULTS, SEARCHES
 from tblite.ase import TBLite
 
+from defect_surrogate.markdown import markdown_table
+
 FOLDER = ROOT / "runs" / "stability"
 RATTLE, SEED = 0.1, 1  # Å
 FORCE, MOST_STEPS = 0.02, 200  # eV/Å
+HEADINGS = {
+    "host": "host",
+    "atoms": "atoms",
+    "below_host_eV": "below the host (eV)",
+    "rms_displacement_A": "rms displacement (Å)",
+    "largest_force_eV_per_A": "largest force left (eV/Å)",
+}
 
 
 def relaxed_host(host: str) -> Atoms:
@@ -71,9 +80,7 @@ if __name__ == "__main__":
         f"Supercells of the relaxed hosts, rattled by {RATTLE} Å (seed {SEED}) and relaxed at GFN1-xTB, Γ only, in the same "
         f"cell. A host that falls has a lower crystal beside it; ase {version('ase')}, tblite {version('tblite')}.",
         "",
-        "| host | atoms | below the host (eV) | rms displacement (Å) | largest force left (eV/Å) |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(f"| {' | '.join(str(value) for value in row.values())} |" for row in rows),
+        *markdown_table([{HEADINGS[name]: str(value) for name, value in row.items()} for row in rows]),
         "",
     ]
     (RESULTS / "host-stability.md").write_text("\n".join(lines))

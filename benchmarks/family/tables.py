@@ -11,13 +11,15 @@ import argparse
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from campaign import ROOT, TRAINING, UNSEEN, bundle, finish
 from datasets import DATASET, make_dataset
+
+from defect_surrogate.markdown import markdown_table
+from defect_surrogate.training.card_text import COLUMNS
 
 TABLES = ROOT / "runs" / "tables"
 RESULTS = ROOT / "docs" / "results"
@@ -136,24 +138,16 @@ def digest_of(path: Path) -> str:
 
 def write(table: str, cards: dict[str, Any]) -> None:
     """Write a table as Markdown and JSON."""
-    columns = {
-        "E (meV/atom)": "energy_mae",
-        "E relative (meV/atom)": "relative_energy_mae",
-        "E relative < 5 eV (meV/atom)": "low_energy_mae",
-        "F (meV/Å)": "force_mae",
-        "S (GPa)": "stress_mae",
-        "Spearman": "spearman",
-    }
     rows: list[dict[str, Any]] = []
     zero_shot: dict[str, dict[str, Any]] = {}
     for name, card in cards.items():
         split, (own, *others) = card["split"], card["held_out"]
         known = {"training frames": split["training_frames"], "compositions": len(split["training"])}
         known["weights"] = card["parameters"]
-        errors = {heading: own[key] for heading, key in columns.items()}
+        errors = {heading: own[key] for heading, key in COLUMNS.items()}
         rows.append({"": name + (" †" if card["forced"] else "")} | known | errors)
         for other in others:
-            errors = {heading: other[key] for heading, key in columns.items()}
+            errors = {heading: other[key] for heading, key in COLUMNS.items()}
             zero_shot[other["name"]] = {"": f"{Path(other['name']).name}, as it is"} | dict.fromkeys(known) | errors
     rows += zero_shot.values()
     first = next(iter(cards.values()))
@@ -165,7 +159,7 @@ def write(table: str, cards: dict[str, Any]) -> None:
         "seed. † is worse than a model that stands below in forces or relative energies, and would not have passed the gate.",
         *([f"\n{READINGS[table]}"] if table in READINGS else []),
         "",
-        *markdown(rows),
+        *markdown_table([{heading: shown(value) for heading, value in row.items()} for row in rows]),
         "",
         "Settings of all rows, and what each changes:",
         "",
@@ -189,16 +183,9 @@ def inline(changes: dict[str, Any]) -> str:
     return yaml.safe_dump(changes, default_flow_style=True, width=1000).strip()
 
 
-def markdown(rows: list[dict[str, Any]]) -> Iterable[str]:
-    """Return the lines of a table."""
-    yield "| " + " | ".join(rows[0]) + " |"
-    yield "| --- |" + " ---: |" * (len(rows[0]) - 1)
-    for row in rows:
-        values = (
-            f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
-            for value in row.values()
-        )
-        yield "| " + " | ".join(values) + " |"
+def shown(value: object) -> str:
+    """Return a cell of a table."""
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

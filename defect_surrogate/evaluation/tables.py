@@ -1,7 +1,6 @@
 """An evaluation as JSON, and as a table for people."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from defect_surrogate.errors import ReportError
 from defect_surrogate.evaluation.ensemble import EnsembleFigures
 from defect_surrogate.evaluation.surrogate import Evaluation, Figures, GroupFigures
+from defect_surrogate.markdown import markdown_table
 from defect_surrogate.metrics import Errors
 
 _EVALUATION = TypeAdapter(Evaluation)
@@ -103,7 +103,7 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
     if evaluation.ensemble is not None:
         lines[-1] += "  "
         lines.append(_disagreement(evaluation.ensemble))
-    return "\n".join([*lines, "", *_markdown_table(evaluation_rows(evaluation))]) + "\n"
+    return "\n".join([*lines, "", *markdown_table(evaluation_rows(evaluation))]) + "\n"
 
 
 def _disagreement(ensemble: EnsembleFigures) -> str:
@@ -121,12 +121,6 @@ def _disagreement(ensemble: EnsembleFigures) -> str:
     return (
         f"The {ensemble.members} members disagree (standard deviation) in " + "; in ".join(parts or ["nothing"]) + "."
     )
-
-
-def _markdown_table(rows: Sequence[dict[str, str]]) -> list[str]:
-    columns = list(rows[0]) if rows else []
-    lines = [columns, ["---"] * len(columns), *(list(row.values()) for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines] if columns else []
 
 
 def _name(group: GroupFigures) -> str:

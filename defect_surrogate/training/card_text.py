@@ -1,10 +1,17 @@
 """The card of a model as a page for people."""
 
+from defect_surrogate.markdown import markdown_table
 from defect_surrogate.surrogates.card import HeldOutErrors, ModelCard
 
-COLUMNS = ("energy_mae", "relative_energy_mae", "low_energy_mae", "force_mae", "stress_mae", "spearman")
-HEADINGS = ("E", "E relative", "E relative < 5 eV", "F", "S", "Spearman")
-UNITS = ("meV/atom", "meV/atom", "meV/atom", "meV/Å", "GPa", "")
+COLUMNS = {
+    "E (meV/atom)": "energy_mae",
+    "E relative (meV/atom)": "relative_energy_mae",
+    "E relative < 5 eV (meV/atom)": "low_energy_mae",
+    "F (meV/Å)": "force_mae",
+    "S (GPa)": "stress_mae",
+    "Spearman": "spearman",
+}
+"""Heading of each error, and its name in ``HeldOutErrors``."""
 
 
 def card_text(card: ModelCard) -> str:
@@ -62,12 +69,10 @@ def _validation(unseen: list[str]) -> str:
 
 def held_out_table(card: ModelCard) -> str:
     """Return the errors on held-out frames, the model first, as a Markdown table."""
-    headings = [f"{heading} ({unit})" if unit else heading for heading, unit in zip(HEADINGS, UNITS, strict=True)]
-    lines = ["| model | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
-    return "\n".join([*lines, *(_row(one) for one in card.held_out)])
+    return "\n".join(markdown_table([_row(one) for one in card.held_out]))
 
 
-def _row(errors: HeldOutErrors) -> str:
-    values = [getattr(errors, column) for column in COLUMNS]
-    shown = ["–" if value is None else f"{value:.3g}" for value in values]
-    return f"| {errors.name} | " + " | ".join(shown) + " |"
+def _row(errors: HeldOutErrors) -> dict[str, str]:
+    values = {heading: getattr(errors, name) for heading, name in COLUMNS.items()}
+    shown = {heading: "–" if value is None else f"{value:.3g}" for heading, value in values.items()}
+    return {"model": errors.name} | shown
