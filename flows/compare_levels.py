@@ -123,7 +123,8 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
     Raises
     ------
     InputError
-        If a search has no ground state at all, or the executable of the first cannot be used.
+        If the searches are of two compositions, a search has no ground state at all, no vacancy can be compared, or the
+        executable of the first cannot be used.
     """
     check_executable(first.settings.reference)
     if first.settings.full_reference != second.settings.full_reference:
@@ -132,6 +133,11 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
             *(first.path, second.path),
         )
     searches = archived_search(first), archived_search(second)
+    formulas = [one.host.unit_cell.composition.reduced_formula for one in searches]
+    if formulas[0] != formulas[1]:
+        raise InputError(
+            f"{first.path} is of {formulas[0]}, {second.path} of {formulas[1]}: two levels are compared for one host"
+        )
     states = tuple(ground_states(one) for one in searches)
     for run, found in zip((first, second), states, strict=True):
         if not found:
@@ -153,6 +159,9 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
             left_out[name] = str(error)
     for name, reason in left_out.items():
         logger.warning("%s/%s: not compared: %s", host.name, name, reason)
+    if not differences:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
+        raise InputError(f"{first.path} and {second.path}: no vacancy can be compared: {reasons}")
     done = relax_reference([work for own in works.values() for work in own])
     return LevelComparison(
         host=host.name,

@@ -24,6 +24,7 @@ from defect_surrogate.evaluation import (
     evaluation_rows,
     host_search_json,
     search_figures,
+    with_errors,
 )
 from defect_surrogate.reports.files import read_campaign, replace_file
 from defect_surrogate.reports.schema import HostReport, VacancyReport
@@ -170,6 +171,8 @@ def host_search_results(campaigns: Sequence[Path], evaluation: Evaluation | None
         _only({surrogate, evaluation.potential_level_of_theory}, "surrogates, of the searches and of the evaluation,")
         _only({reference, evaluation.level_of_theory}, "reference levels, of the searches and of the evaluation,")
     searched = tuple(_searched(host, vacancy) for host in hosts for vacancy in host.vacancies)
+    if evaluation is not None:
+        searched = with_errors(searched, evaluation)
     return HostSearchResults(surrogate, reference, search_figures(searched, evaluation=evaluation), searched)
 
 

@@ -15,6 +15,7 @@ from defect_surrogate.settings import BuildSettings
 from defect_surrogate.surrogates.card import ModelCard
 from defect_surrogate.training.settings import TrainSettings
 from flows.driver import served
+from flows.run_folder import open_run
 
 
 def run_build(sources: Sequence[str], out: Path, settings: BuildSettings) -> dict[str, int]:
@@ -102,6 +103,7 @@ def run_evaluate(model: str, data: str, out: Path | None, *, update_references: 
     DefectSurrogateError
         If model or dataset cannot be used.
     """
+    read_manifest(Path(data))  # refused before a server starts
     folder = TemporaryDirectory(prefix="defect-surrogate-") if out is None else nullcontext(out)
     with folder as work, served(Path(work)) as server:
         from flows.evaluate import evaluate_surrogate  # noqa: PLC0415
@@ -130,6 +132,8 @@ def run_compare(first: Path, second: Path, out: Path) -> LevelComparison:
     DefectSurrogateError
         If the searches cannot be compared.
     """
+    for run in (first, second):
+        open_run(run)  # refused before a server starts
     with served(out) as server:
         from flows.compare_levels import compare_levels  # noqa: PLC0415
 

@@ -18,12 +18,12 @@ LEVELS = ROOT / "runs" / "levels"
 HOSTS = ("ZnSe", "CdSe")
 """Of the family's hosts that GFN2-xTB can do: one unseen by the surrogate, and one it has learnt from."""
 
-LIMITS = (
-    "Only II–VI hosts are here, since only there GFN2-xTB can be converged in supercells at Γ. In CdTe most steps of a relaxation, "
-    "and in AgGaSe2 every single point tried, end at NELM without it; in SnS, SnSe, SnSe2 and ZrS2 tblite cannot solve its "
-    "eigenvalue problem, and in SbSeI its energies run away. GFN1-xTB has none of this. The surrogate has learnt GFN1-xTB: at "
-    "the second level it only chooses what is relaxed."
-)
+LIMITS = """\
+Only II–VI hosts are here, since only there GFN2-xTB can be converged in supercells at Γ. In CdTe most steps of a
+relaxation end at NELM without it, in AgGaSe2 every single point tried; in SnS, SnSe, SnSe2 and ZrS2 tblite cannot solve
+its eigenvalue problem, and in SbSeI the energies run away. GFN1-xTB has none of this. The surrogate has learnt GFN1-xTB:
+at the second level it only chooses what is relaxed.
+"""
 
 
 def compare(host: str, surrogate: str) -> Path:
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     folders = [compare(host, options.surrogate) for host in options.hosts]
     pages = [f"## {folder.parent.name}\n\n{(folder / 'level-comparison.md').read_text()}" for folder in folders]
-    head = f"# Ground states at two levels of theory\n\n    python benchmarks/family/levels.py\n\n{LIMITS}\n"
+    head = f"# Ground states at two levels of theory\n\n    python benchmarks/family/levels.py\n\n{LIMITS}"
     (RESULTS / "levels-of-theory.md").write_text("\n".join((head, *pages)))
     contents = [json.loads((folder / "level-comparison.json").read_text()) for folder in folders]
     (RESULTS / "levels-of-theory.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")

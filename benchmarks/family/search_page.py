@@ -148,6 +148,8 @@ def row(one: SearchedDefect, distinct: int) -> dict[str, str]:
         "minima of the surrogate": str(distinct),
         "DFT saved, `Unperturbed` counted": shown(one.dft_saved),
         "speed-up": shown(one.speedup),
+        "relative energies below 5 eV, MAE (meV/atom)": shown(one.mae_rel_low_meV_per_atom),
+        "Spearman": shown(one.spearman),
     }
 
 

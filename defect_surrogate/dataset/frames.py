@@ -108,10 +108,13 @@ class Dataset:
         In words, e.g. ``HSE06 (VASP)``: one for all frames.
     frames
         Sorted by host, defect, label and step.
+    potcars
+        Titles of the POTCARs they were computed with, e.g. ``PAW_PBE Cd 06Sep2000``, sorted; not in the digest.
     """
 
     level_of_theory: str
     frames: tuple[LabelledFrame, ...] = field(repr=False)
+    potcars: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
 from defect_surrogate.dataset.host_compositions import host_by_name, host_by_rounding, is_of_host, reduced_formula
+from defect_surrogate.dataset.potcars import check_potcars
 from defect_surrogate.dataset.sources import FoundRelaxation, find_relaxations, host_structures
 from defect_surrogate.errors import DatasetError
-from defect_surrogate.vasp.functional import potcar_element
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +100,11 @@ def ingest(trees: Sequence[Path], *, host: str | None = None) -> Ingested:
             f"{_joined(trees)}: nothing to take from {len(table)} folders: {first.folder}: {first.reasons}"
         )
     level = _level_of_theory(taken)
-    _check_potcars(taken)
+    potcars = check_potcars((title, path) for one in taken if one.frames for title, path in one.potcars)
     _check_hosts(taken)
     frames = sorted((frame for one in taken for frame in one.frames), key=_place)
     logger.info("%d frames of %d relaxations taken, %s", len(frames), sum(row.taken > 0 for row in table), level)
-    return Ingested(Dataset(level, tuple(frames)), table)
+    return Ingested(Dataset(level, tuple(frames), potcars), table)
 
 
 def table_csv(table: Sequence[IngestedRelaxation]) -> str:
@@ -197,19 +197,6 @@ def _level_of_theory(taken: Sequence[FoundRelaxation]) -> str:
             + "; ".join(f"{level} in {path}" for level, path in where.items())
         )
     return next(iter(where))
-
-
-def _check_potcars(taken: Sequence[FoundRelaxation]) -> None:
-    """Refuse two POTCARs of one element: the zeros of their energies are eV apart."""
-    titles: dict[str, tuple[str, Path]] = {}
-    for one in taken:
-        for title, path in one.potcars if one.frames else ():
-            words = " ".join(title.split())
-            known, where = titles.setdefault(potcar_element(words), (words, path))
-            if words != known:
-                raise DatasetError(
-                    f"two POTCARs of {potcar_element(words)} cannot be in one dataset: {known} in {where}; {words} in {path}"
-                )
 
 
 def _check_hosts(taken: Sequence[FoundRelaxation]) -> None:

@@ -77,6 +77,7 @@ def write_dataset(dataset: Dataset, folder: Path, *, notes: Mapping[str, str] | 
         manifest = {
             "format_version": FORMAT_VERSION,
             "level_of_theory": dataset.level_of_theory,
+            "potcars": list(dataset.potcars),
             "frames": len(dataset),
             "digest": dataset.digest,
             "files": files,
@@ -123,7 +124,7 @@ def read_dataset(folder: Path) -> Dataset:
         for frame in _read_host(folder / name, files[name], level_of_theory=manifest["level_of_theory"])
     ]
     frames.sort(key=lambda frame: (frame.host, frame.defect, frame.label, frame.step))
-    dataset = Dataset(manifest["level_of_theory"], tuple(frames))
+    dataset = Dataset(manifest["level_of_theory"], tuple(frames), manifest["potcars"])
     if not frames:
         raise DatasetError(f"{folder}: an empty dataset")
     if dataset.digest != manifest["digest"]:
@@ -142,7 +143,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``level_of_theory``, ``digest``, and under ``files`` the frames, bytes and SHA-256 of each file by its name.
+        ``level_of_theory``, ``digest``, ``potcars``, and under ``files`` frames, bytes and SHA-256 of each file by its name.
 
     Raises
     ------
@@ -158,6 +159,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if version != FORMAT_VERSION:
             raise DatasetError(f"{path}: format of version {version}, this software reads {FORMAT_VERSION}")
         checked = {key: manifest[key] for key in ("level_of_theory", "digest", "files")}
+        checked["potcars"] = tuple(map(str, manifest.get("potcars", ())))  # unknown before they were written down
         if not all({"frames", "bytes", "sha256"} <= entry.keys() for entry in checked["files"].values()):
             raise ValueError("a file without frames, bytes or sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

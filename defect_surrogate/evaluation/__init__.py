@@ -8,6 +8,7 @@ from defect_surrogate.evaluation.host_search import (
     SearchFigures,
     host_search_json,
     search_figures,
+    with_errors,
 )
 from defect_surrogate.evaluation.surrogate import Evaluation, Figures, GroupFigures, evaluate, pooled_figures
 from defect_surrogate.evaluation.tables import (
@@ -35,4 +36,5 @@ __all__ = [
     "pooled_figures",
     "read_evaluation",
     "search_figures",
+    "with_errors",
 ]

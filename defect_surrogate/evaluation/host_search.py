@@ -6,7 +6,7 @@ Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9, Table 2 and SI 1.C) have f
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from defect_surrogate.errors import ReportError
 from defect_surrogate.evaluation.surrogate import Evaluation, pooled_figures
@@ -49,6 +49,11 @@ class SearchedDefect:
         Reference relaxations of the surrogate minima, s; None when not known.
     surrogate_seconds
         Surrogate relaxations, s; None when not known.
+    mae_rel_low_meV_per_atom
+        Mean absolute error of the surrogate's energies relative to the ground state, of configurations less than 5 eV above
+        it, meV/atom; None without an evaluation.
+    spearman
+        Rank correlation of the surrogate's energies with the reference's, dimensionless; None without an evaluation.
     """
 
     host: str
@@ -64,6 +69,8 @@ class SearchedDefect:
     full_reference_seconds: float | None = None
     minima_reference_seconds: float | None = None
     surrogate_seconds: float | None = None
+    mae_rel_low_meV_per_atom: float | None = None
+    spearman: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,34 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
         speedup_total=None if speedups is None else speedups.ratio_of_totals,
         mae_rel_low_meV_per_atom=None if errors.low_energy is None else errors.low_energy.mae,
         spearman=errors.spearman,
+    )
+
+
+def with_errors(searched: Sequence[SearchedDefect], evaluation: Evaluation) -> tuple[SearchedDefect, ...]:
+    """Write the errors of the surrogate beside the verdicts.
+
+    Parameters
+    ----------
+    searched
+        The defects.
+    evaluation
+        Errors of the same surrogate on a dataset with the same defects.
+
+    Returns
+    -------
+    tuple of SearchedDefect
+        In their order; those that are not in the evaluation as they were.
+    """
+    figures = {(group.host, group.defect): group.figures for group in evaluation.groups}
+    return tuple(
+        replace(
+            one,
+            mae_rel_low_meV_per_atom=None if own.low_energy is None else own.low_energy.mae,
+            spearman=own.spearman,
+        )
+        if (own := figures.get((one.host, one.defect)))
+        else one
+        for one in searched
     )
 
 

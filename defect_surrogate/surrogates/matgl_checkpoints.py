@@ -11,6 +11,7 @@ import json
 import logging
 import pickle
 import warnings
+import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,14 @@ from defect_surrogate.surrogates.potentials import MATGL_PREFIX, Potential, weig
 logger = logging.getLogger(__name__)
 
 MATGL_HUB = "materialyze"
-MATGL_FILES = ("model.pt", "state.pt", "model.json")
+WEIGHTS = ("model.pt", "state.pt")
+MATGL_FILES = (*WEIGHTS, "model.json")
+
+DAMAGE = (
+    *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+"""What reading a file that torch did not write, or that is not whole, can raise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +87,12 @@ def load_checkpoint(name: str) -> Checkpoint:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
+            for file in WEIGHTS:
+                check_whole(directory / file)
             # the classes that matgl makes are those named here, whatever model.json says
             _check_convention(name, torch.load(directory / "model.pt", map_location="cpu", weights_only=True))
             model = matgl.load_model(directory)
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except DAMAGE as error:
         cause = error.__cause__ or error
         if not isinstance(cause, Exception) or isinstance(cause, MemoryError):  # matgl wraps an interrupt, too
             raise cause from None
@@ -94,10 +104,29 @@ def load_checkpoint(name: str) -> Checkpoint:
     lighten(model.model)
     if card is not None and card.digest != weights_digest(model):
         raise PotentialError(f"{name}: the weights in {directory} are not those that its card was written for")
-    metadata = description.get("metadata") or {}
-    saved = str(metadata.get("level_of_theory") or "") or None
+    metadata = description.get("metadata")
+    saved = str(metadata.get("level_of_theory") or "") or None if isinstance(metadata, dict) else None
     made_for = saved if card is None else card.level_of_theory
     return Checkpoint(model, saved or f"{type(model.model).__name__} {directory.name}", made_for, card)
+
+
+def check_whole(path: Path) -> None:
+    """Hold a file that torch wrote against the checksums in it, which torch takes no notice of.
+
+    Parameters
+    ----------
+    path
+        The file; one in torch's format before 1.6 has no checksums, and passes.
+
+    Raises
+    ------
+    ValueError
+        Naming the part that is damaged.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{path.name}: {damaged} is damaged")
 
 
 def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
@@ -139,8 +168,10 @@ def _checked_description(name: str, directory: Path) -> dict[str, Any]:
         raise PotentialError(f"{name}: {directory} is no matgl checkpoint: {', '.join(absent)} missing")
     try:
         description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PotentialError(f"{name}: {directory / 'model.json'} cannot be read: {error}") from error
+    if not isinstance(description, dict):
+        raise PotentialError(f"{name}: {directory / 'model.json'} holds a {type(description).__name__}, no description")
     _check_convention(name, description)
     return description
 
@@ -167,9 +198,10 @@ def _check_convention(name: str, description: Any) -> None:
         ):
             raise PotentialError(f"{name}: the checkpoint names {module}.{class_name}, which is no network of matgl")
         installed = getattr(found, "__version__", 0)
-        if description.get("@model_version", 0) < installed:
+        convention = description.get("@model_version", 0)
+        if not isinstance(convention, int) or convention < installed:
             raise PotentialError(
-                f"{name}: the checkpoint's {class_name} is of convention {description.get('@model_version', 0)}, the installed "
+                f"{name}: the checkpoint's {class_name} is of convention {convention!r}, the installed "
                 f"matgl {version('matgl')} computes convention {installed}: its forces would be wrong; get a newer checkpoint"
             )
     for value in description.values():

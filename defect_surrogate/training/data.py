@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from defect_surrogate.dataset.cleaning import drop_high_energies
 from defect_surrogate.dataset.direct import direct_sample
 from defect_surrogate.dataset.frames import Dataset, LabelledFrame
+from defect_surrogate.dataset.potcars import check_potcars
 from defect_surrogate.dataset.sampling import evenly_spaced
 from defect_surrogate.dataset.splits import Split, reduced, split_by_composition
 from defect_surrogate.dataset.store import read_dataset
@@ -113,7 +116,7 @@ def merged(datasets: Sequence[Dataset], names: Sequence[str]) -> Dataset:
     Raises
     ------
     DatasetError
-        If two differ in level of theory, or have a frame of the same name that is not the same.
+        If two differ in level of theory or in the POTCAR of an element, or have a frame of the same name that is not the same.
     """
     for dataset, name in zip(datasets[1:], names[1:], strict=True):
         if dataset.level_of_theory != datasets[0].level_of_theory:
@@ -121,14 +124,25 @@ def merged(datasets: Sequence[Dataset], names: Sequence[str]) -> Dataset:
                 f"{names[0]} is at {datasets[0].level_of_theory} and {name} at {dataset.level_of_theory}: "
                 "two levels of theory never meet in one training"
             )
+    potcars = check_potcars(
+        (title, Path(name)) for dataset, name in zip(datasets, names, strict=True) for title in dataset.potcars
+    )
     frames: dict[str, LabelledFrame] = {}
     for dataset, name in zip(datasets, names, strict=True):
         for frame in dataset.frames:
             known = frames.setdefault(frame.name, frame)
-            if known is not frame and abs(known.energy - frame.energy) > 1e-6:
+            if not same(known, frame):
                 raise DatasetError(f"{name}: has another {frame.name} than the datasets before it")
     in_order = sorted(frames.values(), key=lambda frame: (frame.host, frame.defect, frame.label, frame.step))
-    return replace(datasets[0], frames=tuple(in_order))
+    return replace(datasets[0], frames=tuple(in_order), potcars=potcars)
+
+
+def same(first: LabelledFrame, second: LabelledFrame) -> bool:
+    """Whether two frames hold the same configuration and labels, to 1e-6 of their units (Å, eV, eV/Å)."""
+    return np.array_equal(first.numbers, second.numbers) and all(
+        np.allclose(getattr(first, name), getattr(second, name), rtol=0, atol=1e-6)
+        for name in ("positions", "cell", "energy", "forces")
+    )
 
 
 def _named(dataset: Dataset, split: SplitSettings) -> Dataset:

@@ -6,8 +6,6 @@ torch.load takes no notice of checksums, so that a flipped bit in a weight would
 import contextlib
 import io
 import os
-import pickle
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,9 @@ from typing import Any
 import torch
 
 from defect_surrogate.errors import ArchiveError, TrainingError
+from defect_surrogate.surrogates.matgl_checkpoints import DAMAGE, check_whole
 
 STATE_FILE = "training.pt"
-
-DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""What reading a state that was not written here, or not whole, can raise."""
 
 
 def save_state(folder: Path, content: dict[str, Any]) -> None:
@@ -80,9 +76,7 @@ def saved_state(folder: Path, *, identity: str, device: torch.device) -> Iterato
         yield None
         return
     try:
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} is damaged")
+        check_whole(path)
         content = torch.load(path, map_location=device, weights_only=True)
         if content["identity"] != identity:
             raise TrainingError(f"{path}: the state of a training with other data or settings; choose another folder")

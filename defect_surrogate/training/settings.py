@@ -6,7 +6,8 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from ase.data import chemical_symbols
+from pydantic import Field, field_validator, model_validator
 
 from defect_surrogate.settings import Section
 
@@ -110,6 +111,14 @@ class OptimisationSettings(Section):
     )
     seed: int = Field(42, ge=0, description="Of initial weights and of the order of the frames.")
 
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if not any((self.energy_weight, self.relative_energy_weight, self.force_weight, self.stress_weight)):
+            raise ValueError(
+                "energy_weight, relative_energy_weight, force_weight and stress_weight are all 0: nothing to learn"
+            )
+        return self
+
 
 class TrainSettings(Section):
     """All settings of a training."""
@@ -133,6 +142,13 @@ class TrainSettings(Section):
     baseline: str | None = Field(
         "chgnet", description="Force field whose errors stand beside the model's; none if null. Our choice."
     )
+
+    @field_validator("isolated_atoms")
+    @classmethod
+    def _check_symbols(cls, energies: dict[str, float] | None) -> dict[str, float] | None:
+        if unknown := sorted(set(energies or ()) - set(chemical_symbols[1:])):
+            raise ValueError(f"{', '.join(unknown)}: no element has this symbol")
+        return energies
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:

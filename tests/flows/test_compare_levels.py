@@ -108,13 +108,24 @@ def test_a_search_without_results_is_refused(finished, relax_with, tmp_path, hos
         compare_runs(finished("first"), empty, relax_reference=relax_with({}, []))
 
 
-def test_a_defect_that_differs_is_left_out_with_the_reason(finished, relax_with, host_file, cluster_crystal):
-    first = finished("first")
+def test_without_a_defect_that_is_the_same_in_both_the_reason_is_given(
+    finished, relax_with, host_file, cluster_crystal
+):
+    first, asked = finished("first"), []
     cluster_crystal.copy().scale_lattice(cluster_crystal.volume * 1.2).to(str(host_file), fmt="poscar")
-    comparison = compare_runs(first, finished("larger", XTB_METHOD="GFN2-xTB"), relax_reference=relax_with({}, []))
-    ((defect, reason),) = comparison.not_compared
-    assert (defect, comparison.differences) == ("v_Cd_0", ())
-    assert "cells differ by 6.3%" in reason
+    larger = finished("larger", XTB_METHOD="GFN2-xTB")
+    with pytest.raises(InputError, match=r"no vacancy can be compared: v_Cd_0: .*cells differ by 6.3%"):
+        compare_runs(first, larger, relax_reference=relax_with({}, asked))
+    assert asked == []
+
+
+def test_two_hosts_are_not_compared(finished, relax_with, host_file, cluster_crystal):
+    first = finished("first")
+    selenide = cluster_crystal.copy()
+    selenide.replace_species({"Te": "Se"})
+    selenide.to(str(host_file), fmt="poscar")
+    with pytest.raises(InputError, match=r"first is of CdTe, .*other of CdSe: two levels are compared for one host"):
+        compare_runs(first, finished("other", XTB_METHOD="GFN2-xTB"), relax_reference=relax_with({}, []))
 
 
 class RelaxedHere:

@@ -11,6 +11,7 @@ from defect_surrogate.evaluation import (
     evaluate,
     host_search_json,
     search_figures,
+    with_errors,
 )
 
 SEARCHED = (
@@ -74,3 +75,11 @@ def test_json_has_the_published_shape():
     } <= content["unseen"].keys()
     assert [one["defect"] for one in content["per_defect"]] == ["v_Cd_0", "v_Te_0", "v_Cd_0", "v_Zn_0"]
     assert content["per_defect"][3]["hit"] is None
+
+
+def test_each_defect_has_the_errors_on_its_own_frames(dataset, predict_with):
+    evaluation = evaluate(predict_with({2: 0.3, 8: 0.6}), dataset)
+    cadmium, tellurium = with_errors(SEARCHED[:2], evaluation)
+    assert cadmium.mae_rel_low_meV_per_atom == pytest.approx(200)
+    assert cadmium.spearman == pytest.approx(1.0)
+    assert tellurium == SEARCHED[1]  # which the evaluation does not have

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from matgl.apps.pes import Potential as MatglPotential
 from matgl.models import M3GNet
 
@@ -36,6 +38,12 @@ def saved(tmp_path):
         return directory
 
     return make
+
+
+@pytest.fixture
+def saved_once(saved):
+    """A checkpoint without a card, for many examples."""
+    return saved(card=False)
 
 
 def write_card(directory, digest):
@@ -204,6 +212,57 @@ def test_an_older_convention_in_the_arguments_alone_is_refused(saved):
     torch.save(arguments, directory / "model.pt")
     with pytest.raises(PotentialError, match="M3GNet is of convention 1, the installed matgl"):
         load_potential(str(directory))
+
+
+@pytest.mark.parametrize("convention", ["new", None, 1.5])
+def test_a_convention_that_is_no_number_is_refused(saved, convention):
+    directory = saved(card=False)
+    description = json.loads((directory / "model.json").read_text())
+    description["kwargs"]["model"]["@model_version"] = convention
+    (directory / "model.json").write_text(json.dumps(description))
+    with pytest.raises(PotentialError, match=f"M3GNet is of convention {convention!r}"):
+        load_potential(str(directory))
+
+
+@pytest.mark.parametrize("text", ["[]", '"model"', "[" * 100_000, "{", ""])
+def test_a_description_that_is_none_is_refused(saved, text):
+    directory = saved(card=False)
+    (directory / "model.json").write_text(text)
+    with pytest.raises(PotentialError, match=r"model\.json"):
+        load_potential(str(directory))
+
+
+@pytest.mark.parametrize("metadata", ["x", [1], 3])
+def test_metadata_that_are_no_mapping_say_nothing(saved, metadata):
+    directory = saved(card=False)
+    description = json.loads((directory / "model.json").read_text())
+    (directory / "model.json").write_text(json.dumps(description | {"metadata": metadata}))
+    assert load_potential(str(directory)).made_for is None
+
+
+def test_a_flipped_bit_in_a_weight_is_seen_without_a_card(saved):
+    path = saved(card=False) / "state.pt"
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content = bytearray(path.read_bytes())
+    place = largest.header_offset + 30 + int.from_bytes(content[largest.header_offset + 28 :][:2], "little")
+    content[place + len(largest.filename) + largest.file_size // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PotentialError, match=f"state.pt: {largest.filename} is damaged"):
+        load_potential(str(path.parent))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(file=st.sampled_from(["model.pt", "state.pt"]), junk=st.binary(max_size=200), kept=st.integers(0, 400))
+def test_junk_for_weights_is_refused(saved_once, file, junk, kept):
+    """With and without the beginning of a real file before it."""
+    whole = (saved_once / file).read_bytes()
+    (saved_once / file).write_bytes(whole[:kept] + junk)
+    try:
+        with pytest.raises(PotentialError, match="cannot be loaded"):
+            load_potential(str(saved_once))
+    finally:
+        (saved_once / file).write_bytes(whole)
 
 
 def test_a_network_that_gives_no_forces_is_refused(tmp_path):

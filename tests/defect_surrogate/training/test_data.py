@@ -117,6 +117,25 @@ def test_a_frame_in_two_datasets_counts_once_unless_they_disagree(dataset):
         merged([dataset, other], ["one", "two"])
 
 
+def test_a_frame_with_other_forces_is_not_the_same(dataset):
+    first = dataset.frames[0]
+    other = dataclasses.replace(dataset, frames=(dataclasses.replace(first, forces=-first.forces),))
+    with pytest.raises(DatasetError, match=f"two: has another {first.name}"):
+        merged([dataset, other], ["one", "two"])
+
+
+def test_two_potcars_of_one_element_never_meet(dataset, tmp_path):
+    """Whatever the datasets have in common, and only if both say theirs."""
+    one = dataclasses.replace(dataset, potcars=("PAW_PBE Br 06Sep2000", "PAW_PBE Na 08Apr2002"))
+    write_dataset(one, tmp_path / "one")
+    write_dataset(dataclasses.replace(dataset, potcars=("PAW_PBE Na_pv 19Sep2006",)), tmp_path / "two")
+    with pytest.raises(
+        DatasetError, match=r"two POTCARs of Na .*: PAW_PBE Na 08Apr2002 in .*one; PAW_PBE Na_pv 19Sep2006 in .*two"
+    ):
+        read([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert merged([dataset, one], ["unknown", "one"]).potcars == one.potcars
+
+
 def test_the_order_of_the_datasets_does_not_matter(folders):
     one, other = read(folders), read(folders[::-1])
     assert (one.train.digest, one.validation.digest, one.test.digest) == (

@@ -36,6 +36,8 @@ def test_defaults_are_those_of_the_paper():
         ("data: [a]\nbase: b\narchitecture: {units: 32}\n", "architecture: the base has its own"),
         ("data: [a]\ntrainable: last layer\n", "trainable: last layer: without a base"),
         ("data: [a]\nframes: {total: 100}\n", "total: is for method: DIRECT"),
+        ("data: [a]\nisolated_atoms: {Cd: -1.0, Qq: -3.0}\n", "isolated_atoms: .*Qq: no element has this symbol"),
+        ("data: [a]\noptimisation: {energy_weight: 0, force_weight: 0, stress_weight: 0}\n", "are all 0"),
     ],
 )
 def test_a_fault_names_its_key(tmp_path, text, words):

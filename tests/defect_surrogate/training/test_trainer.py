@@ -12,7 +12,7 @@ import torch
 from defect_surrogate.errors import DatasetError, TrainingError
 from defect_surrogate.training import trainer
 from defect_surrogate.training.graphs import frame_graphs
-from defect_surrogate.training.models import new_model
+from defect_surrogate.training.models import freeze, new_model
 from defect_surrogate.training.saved_state import STATE_FILE
 from defect_surrogate.training.settings import OptimisationSettings
 from defect_surrogate.training.trainer import mean_errors, train
@@ -166,6 +166,34 @@ def test_an_interrupted_training_goes_on_as_if_it_never_was(run, unbroken, monke
     resumed, potential = run()
     assert losses(resumed) == losses(unbroken[0])
     assert torch.equal(weights(potential), weights(unbroken[1]))
+
+
+@pytest.mark.parametrize("trainable", ["all", "last two layers"])
+def test_so_does_a_training_by_defect_with_scaled_layers(graphs, network, tmp_path, monkeypatch, trainable):
+    """What the committed models have: batches of one defect, Huber's loss, learning rates of their own, frozen layers."""
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", -1.0)
+    settings = SETTINGS.model_copy(update={"relative_energy_weight": 10.0, "huber_delta": 0.01, "batch_size": 2})
+
+    def go(folder, on_step=None):
+        potential = network()
+        freeze(potential, trainable)
+        scaled = next(name for name, one in reversed(list(potential.named_parameters())) if one.requires_grad)
+        arguments = {"settings": settings, "folder": tmp_path / folder, "identity": "one", "scales": {scaled: 0.1}}
+        return train(potential, *graphs, **arguments, on_step=on_step), potential
+
+    unbroken, whole = go("unbroken")
+    left = iter(range(7))
+
+    def interrupt(done, total):
+        if next(left) == 6:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        go("state", interrupt)
+    resumed, potential = go("state")
+    assert losses(resumed) == losses(unbroken)
+    assert torch.equal(weights(potential), weights(whole))
+    assert not torch.equal(weights(potential), weights(network()))
 
 
 def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(run, unbroken, monkeypatch):
