@@ -23,6 +23,7 @@ from defect_surrogate.dataset.store import read_dataset
 from defect_surrogate.evaluation import Evaluation, HostSearchResults, evaluate, search_figures
 from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.surrogates import load_potential, predict
+from defect_surrogate.surrogates.card import read_card
 from flows.evaluate import host_search_results, learnt_compositions, write_host_search
 from flows.results import unfinished_count
 
@@ -106,5 +107,14 @@ if __name__ == "__main__":
     searched = [(host.name, one) for path in campaigns for host in read_campaign(path).hosts for one in host.vacancies]
     fallen = RESULTS / "host-stability.json"
     stability = json.loads(fallen.read_text()) if fallen.exists() else ()
-    text = page(found, searched, command=command, chgnet=beside, misses=missed, stability=stability)
+    card = read_card(Path(options.surrogate)) if Path(options.surrogate).is_dir() else None
+    text = page(
+        found,
+        searched,
+        command=command,
+        chgnet=beside,
+        misses=missed,
+        stability=stability,
+        trained_on=() if card is None else card.split.training,
+    )
     (RESULTS / f"{options.name}.md").write_text(text)

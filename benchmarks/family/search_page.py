@@ -45,11 +45,13 @@ def page(
     chgnet: dict[str, Any] | None = None,
     misses: list[str] | None = None,
     stability: Sequence[dict[str, Any]] = (),
+    trained_on: Sequence[str] = (),
 ) -> str:
     """Return the page as Markdown.
 
-    ``vacancies`` are those of ``found`` with the names of their hosts;
-    ``chgnet`` is the JSON of the same searches with CHGNet, for a column beside; ``stability`` that of stability.py.
+    ``vacancies`` are those of ``found`` with the names of their hosts; ``chgnet`` is the JSON of the same searches with CHGNet,
+    for a column beside; ``stability`` that of stability.py; ``trained_on`` the compositions whose vacancies the surrogate has
+    learnt from.
     """
     figures = found.unseen
     columns = {"here": vars(figures)} | ({"CHGNet here": chgnet["unseen"]} if chgnet else {}) | {"paper": PAPER}
@@ -64,7 +66,12 @@ def page(
         f"{figures.n_defects} defects of {figures.n_compositions} compositions that no model of ours has learnt from"
         + (f"; {figures.n_unfinished} more have no verdict" if figures.n_unfinished else "")
         + f". Surrogate: {found.surrogate}; reference: {found.reference}. "
-        "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06. Errors of energies and Spearman "
+        + (
+            f"It has learnt from vacancies of {len(trained_on)} other hosts ({', '.join(trained_on)}). "
+            if trained_on
+            else ""
+        )
+        + "The paper (doi:10.1038/s41524-024-01303-9): 32 defects of 13 compositions, HSE06. Errors of energies and Spearman "
         "are of all frames of these hosts with a defect, a model's card leaves out those far above the lowest.",
         "",
         *markdown_table(
@@ -109,7 +116,8 @@ def page(
         "**What the speed-up is.** The paper's: time of the full reference search over that of the surrogate and of the "
         "reference relaxations of its minima, `Unperturbed` left out. Both levels are charged by their ionic steps, at the "
         "least time that a step of that vacancy took, one thread each; the reference relaxations ran on several machines, "
-        "those of the minima on the same as the surrogate. GFN1-xTB is cheap: hybrid DFT takes thousands of times longer, the "
+        "those of the minima on the same as the surrogate, which is relaxed to a mean force of 1e-3 eV/Å, the paper's to 1e-5. "
+        "GFN1-xTB is cheap: hybrid DFT takes thousands of times longer, the "
         f"surrogate's share vanishes, and the speed-up is {shown(without_surrogate(found.per_defect))} in total.",
         "",
         *(misses or ["Nothing was missed.", ""]),
