@@ -105,8 +105,8 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
 """Rows of each table: name and what differs from ``COMMON``."""
 
 READINGS = {
-    "architectures": "Of 32 units, from random weights and in eight epochs, all have better forces than CHGNet as it is, M3GNet by "
-    "far; in relative energies none reaches it, and below 5 eV all do.",
+    "architectures": "Of 32 units, from random weights and in eight epochs, all have better forces than CHGNet as it is, "
+    "M3GNet by far; in relative energies none reaches it, and below 5 eV all do.",
     "learning-curve": "From 2 to 11 compositions absolute energies and stress improve, forces and relative energies hardly "
     "change, and the rank correlation falls: at these weights, which are the paper's, more compositions do not help here.",
     "fine-tuning": "Fine-tuning all layers is best in all but stress. Over all frames its relative energies are no better "
