@@ -133,7 +133,11 @@ def _put(staging: Path, directory: Path) -> None:
     elif not _exchange(staging, directory):
         old = staging.with_suffix(".old")
         os.rename(directory, old)
-        os.rename(staging, directory)
+        try:
+            os.rename(staging, directory)
+        except OSError:
+            os.rename(old, directory)
+            raise
         os.rename(old, staging)
 
 

@@ -151,6 +151,22 @@ def test_at_no_instant_is_there_no_model(trained, tmp_path, monkeypatch):
     assert read_card(made).digest == card.digest
 
 
+def test_if_the_new_model_cannot_take_the_name_the_earlier_one_gets_it_back(trained, tmp_path, monkeypatch):
+    first, rename = publish([trained(1)], tmp_path / "model"), os.rename
+
+    def failing(source, target):
+        if str(source).endswith(".partial"):
+            raise OSError("stale file handle")
+        rename(source, target)
+
+    monkeypatch.setattr(checkpoint, "_exchange", lambda first, second: False)
+    monkeypatch.setattr(checkpoint.os, "rename", failing)
+    with pytest.raises(ArchiveError, match="model: the model is not saved.*stale file handle"):
+        publish([trained(2)], tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert load_potential(str(tmp_path / "model")).digest == first.digest
+
+
 def test_kill_9_while_publishing_leaves_the_earlier_model_and_the_next_clears_up(trained, tmp_path, monkeypatch):
     made = tmp_path / "model"
     first = publish([trained(1)], made)
