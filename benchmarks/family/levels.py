@@ -15,14 +15,14 @@ from campaign import ROOT, RUNS, bundle, finish
 from search import RESULTS
 
 LEVELS = ROOT / "runs" / "levels"
-HOSTS = ("ZnSe", "CdSe")
+HOSTS = ("ZnSe", "ZnS")
 """Of the family's hosts that GFN2-xTB can do: one unseen by the surrogate, and one it has learnt from."""
 
 LIMITS = """\
-Only II–VI hosts are here, since only there GFN2-xTB can be converged in supercells at Γ. In CdTe most steps of a
-relaxation end at NELM without it, in AgGaSe2 every single point tried; in SnS, SnSe, SnSe2 and ZrS2 tblite cannot solve
-its eigenvalue problem, and in SbSeI the energies run away. GFN1-xTB has none of this. The surrogate has learnt GFN1-xTB:
-at the second level it only chooses what is relaxed.
+Only hosts are here whose vacancies GFN2-xTB can do in supercells at Γ. In CdTe and CdSe most steps of a relaxation end at
+NELM without convergence, in AgGaSe2 every single point tried; in SnS, SnSe, SnSe2 and ZrS2 tblite cannot solve its
+eigenvalue problem, and in SbSeI the energies run away. GFN1-xTB has none of this. The surrogate has learnt GFN1-xTB: at
+the second level it only chooses what is relaxed.
 """
 
 
