@@ -23,6 +23,9 @@ Only hosts are here whose vacancies GFN2-xTB can do in supercells at Γ. In CdTe
 NELM without convergence, in AgGaSe2 every single point tried; in SnS, SnSe, SnSe2 and ZrS2 tblite cannot solve its
 eigenvalue problem, and in SbSeI the energies run away. GFN1-xTB has none of this. The surrogate has learnt GFN1-xTB: at
 the second level it only chooses what is relaxed.
+
+In both hosts the chalcogens that GFN1-xTB binds to each other stay apart at GFN2-xTB, where the unperturbed vacancy is the
+lowest of the four structures relaxed: how deep such reconstructions are, and whether there are any, is up to the level.
 """
 
 
