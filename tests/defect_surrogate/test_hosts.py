@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write as ase_write
+from doped.generation import get_ideal_supercell_matrix
 from doped.utils.supercells import get_min_image_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,12 +13,29 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
+from defect_surrogate import hosts
 from defect_surrogate.crystal_files import MAX_FILE_BYTES, name_from_source
 from defect_surrogate.errors import HostError
 from defect_surrogate.hosts import host_with_relaxed_cell, read_host
 from defect_surrogate.settings import HostSettings
 
 DEFAULTS = HostSettings()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_search_for_one_cell():
+    """doped looks for the supercell of most tests here, the same one, for seconds; once is enough."""
+    found = {}
+
+    def search(primitive, **options):
+        key = (primitive.formula, np.round(primitive.lattice.matrix, 6).tobytes(), tuple(sorted(options.items())))
+        if key not in found:
+            found[key] = get_ideal_supercell_matrix(primitive, **options)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosts, "get_ideal_supercell_matrix", search)
+        yield
 
 
 def poscar(tmp_path, structure, name="POSCAR"):
