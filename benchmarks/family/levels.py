@@ -3,8 +3,8 @@
     python benchmarks/family/levels.py [--surrogate models/gfn1-defects] [HOST...]
 
 At both levels the same is searched, the minima of the surrogate and the unperturbed structure: the rest of a full reference
-search at one level only would look like a difference between them. Resumable, an hour a host on one core; writes
-docs/results/levels-of-theory.md and .json, after Supplementary Table 16 of doi:10.1038/s41524-024-01303-9.
+search at one level only would look like a difference between them. Resumable, some forty minutes of one core a
+host; writes docs/results/levels-of-theory.md and .json, after Supplementary Table 16 of doi:10.1038/s41524-024-01303-9.
 """
 
 import argparse
@@ -47,7 +47,8 @@ if __name__ == "__main__":
     options = parser.parse_args()
     folders = [compare(host, options.surrogate) for host in options.hosts]
     pages = [f"## {folder.parent.name}\n\n{(folder / 'level-comparison.md').read_text()}" for folder in folders]
-    head = f"# Ground states at two levels of theory\n\n    python benchmarks/family/levels.py\n\n{LIMITS}"
+    command = " ".join(("python benchmarks/family/levels.py", *options.hosts))
+    head = f"# Ground states at two levels of theory\n\n    {command}\n\n{LIMITS}"
     (RESULTS / "levels-of-theory.md").write_text("\n".join((head, *pages)))
     contents = [json.loads((folder / "level-comparison.json").read_text()) for folder in folders]
     (RESULTS / "levels-of-theory.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")

@@ -90,7 +90,7 @@ def page(
         *markdown_table(
             [
                 {
-                    "most minima of a defect": str(budget),
+                    "most minima of a defect": budget,
                     "hits": shown(hits),
                     "DFT saved, `Unperturbed` counted": shown(saved),
                 }
@@ -109,7 +109,7 @@ def page(
         f"{', '.join(MEASURED_ON)}, and `minima.energy_tolerance` was made after this one had missed "
         f"{', '.join(MISSED_BEFORE)} without it. On the {len(untouched)} other defects: hits "
         f"{shown(hit_rate(one.hit for one in untouched))}, DFT saved "
-        f"{shown(mean_of_known(one.dft_saved for one in untouched))}; {sum(map(reconstructs, untouched))} of them "
+        f"{shown(mean_of_known(one.dft_saved for one in untouched))}; {sum(one.reconstructs for one in untouched)} of them "
         "reconstruct. Nor is the choice of the model blind to any: errors on frames of all these hosts are what its gate "
         "measured, and what the weight of relative energies was chosen by.",
         "",
@@ -138,11 +138,6 @@ def unstable(stability: Sequence[dict[str, Any]]) -> list[str]:
         "searches are as much the crystal's as the defect's.",
         "",
     ]
-
-
-def reconstructs(one: SearchedDefect) -> bool:
-    """Whether a plain relaxation of the ideal vacancy misses its ground state."""
-    return (one.unperturbed_above_ground_state or 0.0) > HIT_TOLERANCE
 
 
 def row(one: SearchedDefect, distinct: int) -> dict[str, str]:

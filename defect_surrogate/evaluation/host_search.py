@@ -72,6 +72,12 @@ class SearchedDefect:
     mae_rel_low_meV_per_atom: float | None = None
     spearman: float | None = None
 
+    @property
+    def reconstructs(self) -> bool:
+        """Whether a plain relaxation of the ideal vacancy misses the ground state, or came to no energy."""
+        above = self.unperturbed_above_ground_state
+        return above is None or above > HIT_TOLERANCE
+
 
 @dataclass(frozen=True)
 class SearchFigures:
@@ -171,7 +177,7 @@ def search_figures(searched: Sequence[SearchedDefect], *, evaluation: Evaluation
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ReportError(f"{twice[0][0]}/{twice[0][1]}: is in two of the searches, and would count twice")
     compared = {(one.host, one.defect): one for one in searched if one.hit is not None}
-    reconstructing = [one for one in compared.values() if _reconstructs(one)]
+    reconstructing = [one for one in compared.values() if one.reconstructs]
     speedups = speed_ups([_times(one) for one in compared.values()])
     groups = () if evaluation is None else evaluation.groups
     evaluated = {(group.host, group.defect) for group in groups}
@@ -238,10 +244,6 @@ def host_search_json(results: HostSearchResults) -> str:
         Ending with a newline.
     """
     return json.dumps(asdict(results), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _reconstructs(one: SearchedDefect) -> bool:
-    return one.unperturbed_above_ground_state is None or one.unperturbed_above_ground_state > HIT_TOLERANCE
 
 
 def _times(one: SearchedDefect) -> SearchTimes:

@@ -131,7 +131,7 @@ def merged(datasets: Sequence[Dataset], names: Sequence[str]) -> Dataset:
     for dataset, name in zip(datasets, names, strict=True):
         for frame in dataset.frames:
             known = frames.setdefault(frame.name, frame)
-            if not same(known, frame):
+            if known is not frame and not same(known, frame):
                 raise DatasetError(f"{name}: has another {frame.name} than the datasets before it")
     in_order = sorted(frames.values(), key=lambda frame: (frame.host, frame.defect, frame.label, frame.step))
     return replace(datasets[0], frames=tuple(in_order), potcars=potcars)
