@@ -106,6 +106,11 @@ class SurrogateSettings(Section):
     other_level_of_theory: bool = Field(
         False, description="Accept a model whose card says that it was made for another level than the reference's."
     )
+    optimiser: Literal["FIRE", "FIRE, then L-BFGS"] = Field(
+        "FIRE, then L-BFGS",
+        description="FIRE alone, step for step as in ASE, or until forces are small, and L-BFGS for the rest: the same minima "
+        "in a third of the evaluations. Our choice: the paper has FIRE.",
+    )
     force_criterion: Literal["mean", "max"] = Field(
         "mean", description="Mean or maximum over atoms of the force norms."
     )
@@ -113,6 +118,12 @@ class SurrogateSettings(Section):
     max_steps: int = Field(1500, ge=1, description="Most ionic steps of one relaxation.")
     frame_interval: int = Field(
         10, ge=1, description="Every how many steps a frame is kept (the first and the last always are)."
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Most structures that a worker relaxes as one batch; when absent one on a CPU, and on a GPU as many as its "
+        "memory holds.",
     )
 
 

@@ -1,28 +1,30 @@
 """The search of one host as Prefect flows: what the paper's Methods do, each level of theory on its own Dask workers."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect_dask.task_runners import PrefectDaskFuture
 from pydantic import BaseModel, ConfigDict, InstanceOf, WithJsonSchema, field_serializer
 
 from defect_surrogate.archive import Archive
+from defect_surrogate.errors import ServiceError
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings, SurrogateSettings, WorkerSettings
+from defect_surrogate.surrogates import structures_at_once
 from flows.artifacts import publish_artifacts
 from flows.hosts import Work
 from flows.progress import finished_line, progress, show_own_lines
 from flows.results import write_results
 from flows.run_folder import create_run, locked
 from flows.search import search
-from flows.workers import local_workers, outcomes
+from flows.workers import Group, Submit, local_workers, outcomes
 from tasks.reference import relax_reference_unit
-from tasks.surrogate import relax_surrogate_unit
+from tasks.surrogate import relax_surrogate_units
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ def search_host(source: Source, out: Out, settings: SearchSettings = SearchSetti
     with locked(Path(out)):
         run = create_run(Path(out), source, settings)
         run.archive.clear_dead_attempts()
+        run.archive.clear_stop_request()
         run.note_units([], first=True)
 
         def relax_surrogate(works: Sequence[Work]) -> dict[str, Relaxation]:
@@ -135,9 +138,13 @@ def relax_with_surrogate(
     dict of str to Relaxation
         By name of the unit. Those that broke are missing, and noted in the archive.
     """
-    relax = relax_surrogate_unit.with_options(retries=workers.retries)
+    relax = relax_surrogate_units.with_options(retries=workers.retries)
     return _relaxed(
-        batch, archive_root, lambda work: relax.submit(work.unit, archive_root, settings), in_flight=workers.surrogate
+        batch,
+        archive_root,
+        lambda group: relax.submit(tuple(work.unit for work in group), archive_root, settings),
+        in_flight=workers.surrogate,
+        together=structures_at_once(settings),
     )
 
 
@@ -164,13 +171,14 @@ def relax_with_reference(batch: Batch, archive_root: Path, workers: WorkerSettin
     return _relaxed(
         batch,
         archive_root,
-        lambda work: relax.submit(work.unit, methods[work.unit.name], archive_root),
+        lambda group: relax.submit(group[0].unit, methods[group[0].unit.name], archive_root),
         in_flight=workers.reference,
+        together=1,
     )
 
 
 def _relaxed(
-    batch: Batch, archive_root: Path, submit: Callable[[Work], PrefectDaskFuture[Relaxation]], *, in_flight: int
+    batch: Batch, archive_root: Path, submit: Submit, *, in_flight: int, together: int
 ) -> dict[str, Relaxation]:
     archive = Archive(archive_root)
     looked_up = {work.unit.name: archive.find(work.unit) for work in batch.works}
@@ -178,14 +186,28 @@ def _relaxed(
     missing = [work for work in batch.works if work.unit.name not in found]
     if found:
         logger.info("%s: %d of them in the archive already", batch_name(), len(found))
+    waiting = deque(_groups(missing, together=together, workers=in_flight))
     with progress(batch_name(), len(missing)) as advance:
-        for done, outcome in enumerate(outcomes(missing, submit, in_flight=in_flight), start=1):
-            unit = outcome.work.unit
-            if isinstance(outcome.result, Relaxation):
-                found[unit.name] = outcome.result
-                logger.info("%s", finished_line(unit.name, outcome.result, done=done, total=len(missing)))
-            else:
-                archive.record_failure(unit, outcome.result)
-                logger.error("%s broke: %s, %d of %d", unit.name, outcome.result, done, len(missing))
-            advance()
+        ended = 0
+        for outcome in outcomes(waiting, submit, in_flight=in_flight):
+            for work in outcome.group:
+                relaxation = archive.find(work.unit)
+                if relaxation is None and len(outcome.group) > 1:
+                    waiting.append((work,))  # which of them broke the group shows when each is alone
+                    continue
+                ended += 1
+                if relaxation is not None:
+                    found[work.unit.name] = relaxation
+                    logger.info("%s", finished_line(work.unit.name, relaxation, done=ended, total=len(missing)))
+                else:
+                    error = outcome.error or ServiceError(f"{work.unit.name}: its worker left no result")
+                    archive.record_failure(work.unit, error)
+                    logger.error("%s broke: %s, %d of %d", work.unit.name, error, ended, len(missing))
+                advance()
     return found
+
+
+def _groups(works: Sequence[Work], *, together: int, workers: int) -> list[Group]:
+    """Share units out: one by one where a worker relaxes one at a time, else to each worker what fills its batch up."""
+    size = 1 if together == 1 else -(-len(works) // workers)
+    return [tuple(works[first : first + size]) for first in range(0, len(works), size)]

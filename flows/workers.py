@@ -2,14 +2,16 @@
 
 Dask hides from Prefect that a worker died: it runs the task again elsewhere and, after ``allowed-failures`` deaths, gives up
 with ``KilledWorker``, which only ``Future.result`` shows. ``outcomes`` therefore takes every result, and says in our own words
-what broke. It keeps no more units in flight than there are workers: Dask blames the death of a worker on every task that was
-queued there, so that one unit which kills its workers would otherwise take others down with it.
+what broke. It keeps no more groups of units in flight than there are workers: Dask blames the death of a worker on every task
+that was queued there, so that one unit which kills its workers would otherwise take others down with it. The others of its own
+group it does take down, and these are then given out one by one.
 """
 
 import contextlib
 import logging
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
@@ -22,26 +24,28 @@ from prefect_dask import DaskTaskRunner
 from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ServiceError
-from defect_surrogate.relaxation import Relaxation
 from flows.hosts import Work
 
-Submit = Callable[[Work], PrefectDaskFuture[Relaxation]]
+Group = tuple[Work, ...]
+"""Units that one worker relaxes together, in one task."""
+
+Submit = Callable[[Group], PrefectDaskFuture[None]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a unit.
+    """What became of a group of units.
 
     Attributes
     ----------
-    work
-        The unit.
-    result
-        Its relaxation, or the error that its work broke with.
+    group
+        The units.
+    error
+        That the work on them broke with; None if all are in the archive.
     """
 
-    work: Work
-    result: Relaxation | Exception
+    group: Group
+    error: Exception | None
 
 
 def local_workers(count: int, *, deaths_allowed: int) -> DaskTaskRunner:
@@ -64,6 +68,9 @@ def local_workers(count: int, *, deaths_allowed: int) -> DaskTaskRunner:
             "distributed.scheduler.allowed-failures": deaths_allowed,
             "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
             "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": "1",  # read by torch; the settings count processes
+            # Dask has glibc give memory back early; of an evaluation's arrays that costs a quarter of its time
+            "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": str(2**30),
+            "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": str(2**25),  # the most that glibc takes
             "distributed.comm.timeouts.connect": "60s",
         }
     )
@@ -82,46 +89,48 @@ def local_workers(count: int, *, deaths_allowed: int) -> DaskTaskRunner:
     )
 
 
-def outcomes(works: Sequence[Work], submit: Submit, *, in_flight: int) -> Iterator[Outcome]:
-    """Submit units and yield what becomes of each, in the order they end.
+def outcomes(waiting: deque[Group], submit: Submit, *, in_flight: int) -> Iterator[Outcome]:
+    """Submit groups of units and yield what becomes of each, in the order they end.
 
     Parameters
     ----------
-    works
-        What is to be relaxed.
+    waiting
+        What is to be relaxed; taken from the left. More can be added until the last outcome was taken.
     submit
-        Submits one unit to the task runner of the flow that is running.
+        Submits one group to the task runner of the flow that is running.
     in_flight
-        Most units submitted and not ended: the number of workers.
+        Most groups submitted and not ended: the number of workers.
 
     Yields
     ------
     Outcome
-        One for each unit. A worker's death or a lost connection is a ``ServiceError``.
+        One for each group. A worker's death or a lost connection is a ``ServiceError``.
     """
-    waiting = list(reversed(works))
-    running: dict[distributed.Future, tuple[Work, PrefectDaskFuture[Relaxation]]] = {}
+    running: dict[distributed.Future, tuple[Group, PrefectDaskFuture[None]]] = {}
     ended: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
     try:
         while waiting or running:
             while waiting and len(running) < in_flight:
-                work = waiting.pop()
-                future = submit(work)
-                running[future.wrapped_future] = (work, future)
+                group = waiting.popleft()
+                future = submit(group)
+                running[future.wrapped_future] = (group, future)
                 future.wrapped_future.add_done_callback(ended.put)
-            yield _outcome(*running.pop(ended.get()))
+            group, future = running.pop(ended.get())
+            yield Outcome(group, _error(group, future))
     finally:
         for unfinished in running:
             with contextlib.suppress(Exception):
                 unfinished.cancel()
 
 
-def _outcome(work: Work, future: PrefectDaskFuture[Relaxation]) -> Outcome:
+def _error(group: Group, future: PrefectDaskFuture[None]) -> Exception | None:
+    name = group[0].unit.name
     try:
-        return Outcome(work, future.result())
+        future.result()
     except KilledWorker:
-        return Outcome(work, ServiceError(f"{work.unit.name}: its worker process died at every attempt; given up"))
+        return ServiceError(f"{name}: its worker process died at every attempt; given up")
     except (CommClosedError, CancelledError, FutureCancelledError) as error:
-        return Outcome(work, ServiceError(f"{work.unit.name}: the connection to its worker was lost: {error}"))
+        return ServiceError(f"{name}: the connection to its worker was lost: {error}")
     except Exception as error:
-        return Outcome(work, error)
+        return error
+    return None

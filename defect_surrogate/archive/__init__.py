@@ -5,6 +5,7 @@ Layout below the root::
     units/<host>/<defect>/<label>/<level>/<key>/         a finished unit: unit.json, frames.extxyz, files/ of the calculation
     failures/<host>/<defect>/<label>/<level>/<key>.json  why the last attempt of a unit broke
     attempts/<key>-<host>-<pid>-<random>/                             one attempt: attempt.json, and its working directory work/
+    unfinished/<host>/<defect>/<label>/<level>/<key>     how far a relaxation is, for another worker to go on from
     rejected/                                            directories found damaged, kept to look at
     index.db                                             ASE database, made anew from units/ at will
 

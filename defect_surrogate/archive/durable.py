@@ -42,6 +42,17 @@ def write_synced(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new one, whole; after a power cut perhaps neither."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
 def sync_tree(root: Path) -> None:
     """Wait until every file and directory below ``root`` is on the disk."""
     for path in root.rglob("*"):

@@ -221,7 +221,12 @@ class Archive:
             if attempt is not None:
                 shutil.rmtree(attempt, ignore_errors=True)
         self._failure_path(unit).unlink(missing_ok=True)
+        self.unfinished(unit).unlink(missing_ok=True)
         return won
+
+    def unfinished(self, unit: Unit) -> Path:
+        """File in which work on a unit may be kept while it is on its way; removed when the unit is finished."""
+        return self._inside(self.root / "unfinished" / unit.name / unit.key[:KEY_DIGITS])
 
     def record_failure(self, unit: Unit, error: BaseException) -> None:
         """Note that the work on a unit broke; forgotten when the unit is finished.
@@ -249,6 +254,14 @@ class Archive:
     def clear_dead_attempts(self) -> None:
         """Remove what attempts on this machine left behind that broke, or whose process is gone."""
         attempts.clear_dead(self.root / "attempts", "*")
+
+    def stop_requested(self) -> bool:
+        """Whether somebody made the file ``STOP``, at which surrogate relaxations on their way end, and are kept."""
+        return (self.root / "STOP").exists()
+
+    def clear_stop_request(self) -> None:
+        """Remove the file ``STOP``."""
+        (self.root / "STOP").unlink(missing_ok=True)
 
     def records(self) -> Iterator[Record]:
         """Yield every finished unit, verified, by name; damaged ones are moved aside."""

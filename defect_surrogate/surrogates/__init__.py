@@ -1,5 +1,6 @@
 """The surrogate level: force fields by name, what they predict, and the relaxation of many structures with one of them."""
 
+from defect_surrogate.surrogates.capacity import structures_at_once
 from defect_surrogate.surrogates.potentials import (
     Potential,
     check_coverage,
@@ -8,7 +9,7 @@ from defect_surrogate.surrogates.potentials import (
     load_potential,
 )
 from defect_surrogate.surrogates.predictions import Predictions, predict
-from defect_surrogate.surrogates.relaxer import relax, surrogate_method
+from defect_surrogate.surrogates.relaxer import relax, relaxations, surrogate_method
 
 __all__ = [
     "Potential",
@@ -19,5 +20,7 @@ __all__ = [
     "load_potential",
     "predict",
     "relax",
+    "relaxations",
+    "structures_at_once",
     "surrogate_method",
 ]

@@ -25,6 +25,7 @@ from defect_surrogate.errors import PotentialError
 from defect_surrogate.surrogates.card import ModelCard, read_card
 from defect_surrogate.surrogates.light_messages import lighten
 from defect_surrogate.surrogates.matgl_calculator import MatglWithStressOnDemand
+from defect_surrogate.surrogates.matgl_force_field import MatglForceField
 from defect_surrogate.surrogates.potentials import MATGL_PREFIX, Potential, weights_digest
 
 logger = logging.getLogger(__name__)
@@ -159,6 +160,7 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
         versions=(("matgl", version("matgl")), ("torch", version("torch"))),
         made_for=checkpoint.made_for,
         calculator=MatglWithStressOnDemand(model, stress_unit="eV/A3"),
+        force_field=MatglForceField(model),
     )
 
 

@@ -22,6 +22,7 @@ from ase.data import chemical_symbols
 from chgnet.model import CHGNet, CHGNetCalculator
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.surrogates.batch import CalculatorForceField, ForceField
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Potential:
         Level of theory that the model was trained for, of its card; None for a model without one.
     calculator
         ASE calculator of energy (eV), forces (eV/Å) and, where it is asked for, stress (eV/Å³, positive under tension).
+    force_field
+        The same for many structures at once, without stress.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Potential:
     versions: tuple[tuple[str, str], ...]
     made_for: str | None
     calculator: Calculator
+    force_field: ForceField
 
 
 def known_potentials() -> tuple[str, ...]:
@@ -181,6 +185,7 @@ def _load_chgnet(name: str) -> Potential:
         versions=(("chgnet", version("chgnet")), ("torch", version("torch"))),
         made_for=None,
         calculator=calculator,
+        force_field=CalculatorForceField(calculator),
     )
 
 

@@ -1,32 +1,39 @@
-"""Relax many structures with a force field, cells fixed.
+"""Relax many structures with a force field as one, cells fixed.
 
-FIRE (doi:10.1103/PhysRevLett.97.170201) as implemented in ASE, until the mean over atoms of the force norms is below the
-tolerance, as in Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9). A structure that leaves the range in which the force
-field means anything ends as ``diverged`` and is never ranked; the others are not touched by it.
+All structures in flight take each step together, as one batch on the device of the force field; each has its own lattice, size,
+step and verdict. What has converged leaves and what waits enters, so that the batch stays full until the queue is empty, and
+memory is that of the batch, whatever waits. A structure that breaks ends alone.
+
+The criterion is the mean over atoms of the force norms, as in Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9), or the
+maximum. A structure that leaves the range in which the force field means anything ends as ``diverged`` and is never ranked.
 """
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
-import numpy as np
-from ase import Atoms
-from ase.data import covalent_radii
-from ase.optimize import FIRE
-from numpy.typing import NDArray
 from pymatgen.core import Structure
+from torch import Tensor
 
-from defect_surrogate.relaxation import Frame, Provenance, Reason, Relaxation, digest, max_force, mean_force
+from defect_surrogate.errors import PotentialError
+from defect_surrogate.relaxation import Frame, Provenance, Reason, Relaxation, digest
 from defect_surrogate.settings import SurrogateSettings
+from defect_surrogate.surrogates.capacity import Capacity, is_out_of_memory, structures_at_once
+from defect_surrogate.surrogates.flight import Flight, Run
+from defect_surrogate.surrogates.optimisers import Optimiser
 from defect_surrogate.surrogates.potentials import Potential
+from defect_surrogate.surrogates.unfinished import Unfinished, read_unfinished, write_unfinished
+from defect_surrogate.surrogates.verdicts import STRAYED, Measures, lost_atom, measure, verdict
 
-FORCE_LIMIT = 1e3
-"""eV/Å above which a structure has exploded: a bond compressed to half its length has some 10² (our choice)."""
+logger = logging.getLogger(__name__)
 
-ENERGY_LIMIT = 50.0
-"""eV per atom away from the start beyond which an energy is not one of matter: core electrons do not move (our choice)."""
+Ended = tuple[int, Relaxation | Exception]
+"""Place of a structure among those to be relaxed, and its relaxation, or what the force field raised for it alone."""
 
-LOST_FACTOR = 2.0
-"""An atom farther from all others than this times the sum of covalent radii is lost, if not so at the start (our choice)."""
+KEEP_EVERY = 60.0
+"""Seconds between two writings of what is in flight (our choice: a minute is what a killed worker may lose)."""
 
 
 def surrogate_method(potential: Potential, settings: SurrogateSettings) -> str:
@@ -47,7 +54,7 @@ def surrogate_method(potential: Potential, settings: SurrogateSettings) -> str:
     return digest(
         {
             "potential": potential.digest,
-            "optimiser": "FIRE (ASE)",
+            "optimiser": settings.optimiser,
             "force_criterion": settings.force_criterion,
             "force_tolerance": settings.force_tolerance,
             "max_steps": settings.max_steps,
@@ -55,13 +62,7 @@ def surrogate_method(potential: Potential, settings: SurrogateSettings) -> str:
     )
 
 
-def relax(
-    structures: Sequence[Structure],
-    potential: Potential,
-    *,
-    settings: SurrogateSettings,
-    on_finished: Callable[[int, Relaxation], None] | None = None,
-) -> list[Relaxation]:
+def relax(structures: Sequence[Structure], potential: Potential, *, settings: SurrogateSettings) -> list[Relaxation]:
     """Relax structures with a force field, each in its fixed cell.
 
     Parameters
@@ -71,111 +72,229 @@ def relax(
     potential
         The force field.
     settings
-        Criterion, tolerance (eV/Å), most steps, and how many frames are kept.
-    on_finished
-        Called with the index of a structure and its relaxation as soon as it is finished, in any order.
+        Optimiser, criterion, tolerance (eV/Å), most steps, how many frames are kept, and how many are relaxed at once.
 
     Returns
     -------
     list of Relaxation
         In the order of ``structures``.
+
+    Raises
+    ------
+    Exception
+        What the force field raised for one of them.
     """
-    relaxations = []
-    for i, structure in enumerate(structures):
-        relaxation = _relax_one(structure, potential, settings)
-        if on_finished is not None:
-            on_finished(i, relaxation)
-        relaxations.append(relaxation)
-    return relaxations
+    found: dict[int, Relaxation] = {}
+    for index, ended in relaxations(structures, potential, settings=settings):
+        if isinstance(ended, Exception):
+            raise ended
+        found[index] = ended
+    return [found[index] for index in range(len(structures))]
 
 
-def _relax_one(structure: Structure, potential: Potential, settings: SurrogateSettings) -> Relaxation:
-    started = time.perf_counter()
-    atoms = Atoms(
-        [site.specie.symbol for site in structure],
-        positions=structure.cart_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-        calculator=potential.calculator,
-    )
-    potential.calculator.reset()
-    criterion = mean_force if settings.force_criterion == "mean" else max_force
-    isolated = _isolated(structure)
-    optimiser = FIRE(atoms, logfile=None)
-    frames: list[Frame] = []
-    last: Frame | None = None
-    step, reason, detail = 0, None, ""
-    while reason is None:
-        frame = _frame(atoms, structure)
-        fault = _fault(frame, frames[0].energy if frames else frame.energy, isolated)
-        reason, detail = _verdict(fault, criterion(frame.forces), step, settings)
-        if _is_finite(frame):
-            last = frame
-            if reason is not None or step % settings.frame_interval == 0:
-                frames.append(frame)
-        if reason is None:
-            optimiser.step()
-            step += 1
-    return Relaxation(
-        level="surrogate",
-        structure=structure if last is None else last.structure,
-        energy=float("nan") if last is None else last.energy,
-        steps=step,
-        converged=reason == "converged",
-        reason=reason,
-        detail=detail,
-        provenance=Provenance(
-            level_of_theory=potential.level_of_theory,
-            method=surrogate_method(potential, settings),
-            seconds=time.perf_counter() - started,
-            evaluations=step + 1,
-            versions=potential.versions,
-        ),
-        frames=tuple(frames),
-    )
+def relaxations(
+    structures: Iterable[Structure],
+    potential: Potential,
+    *,
+    settings: SurrogateSettings,
+    unfinished: Callable[[int], Path] | None = None,
+    keep_every: float = KEEP_EVERY,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Ended]:
+    """Relax structures with a force field, each in its fixed cell, and give each away as soon as it has ended.
+
+    Parameters
+    ----------
+    structures
+        Starts, taken one by one as places become free; sizes, lattices and species may differ.
+    potential
+        The force field.
+    settings
+        Optimiser, criterion, tolerance (eV/Å), most steps, how many frames are kept, and how many are relaxed at once.
+    unfinished
+        From the place of a structure to the file that its relaxation is kept in while it is on its way, and from which it goes
+        on if another process left it there; whoever takes the result removes it. Nothing is kept when absent.
+    keep_every
+        Seconds between two writings.
+    stopped
+        Asked before each step; the relaxations in flight end as ``stopped`` once it says so, and what waits is left alone.
+
+    Yields
+    ------
+    tuple of int and Relaxation or Exception
+        In the order in which they end.
+    """
+    yield from _Relaxer(
+        structures, potential, settings=settings, unfinished=unfinished, keep_every=keep_every, stopped=stopped
+    ).run()
 
 
-def _verdict(fault: str | None, force: float, step: int, settings: SurrogateSettings) -> tuple[Reason | None, str]:
-    shown = f"{settings.force_criterion} force {force:.2e} eV/Å after {step} steps"
-    if fault is not None:
-        return "diverged", f"{fault} after {step} steps"
-    if force <= settings.force_tolerance:
-        return "converged", shown
-    if step >= settings.max_steps:
-        return "step limit", f"{shown}, above {settings.force_tolerance:g}"
-    return None, ""
+class _Relaxer:
+    """The state of one call of ``relaxations``."""
 
+    def __init__(
+        self,
+        structures: Iterable[Structure],
+        potential: Potential,
+        *,
+        settings: SurrogateSettings,
+        unfinished: Callable[[int], Path] | None,
+        keep_every: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._queue = enumerate(structures)
+        self._waiting: deque[Run] = deque()
+        self._potential, self._settings = potential, settings
+        self._unfinished, self._keep_every, self._stopped = unfinished, keep_every, stopped
+        self._method = surrogate_method(potential, settings)
+        device = potential.force_field.device
+        self._flight = Flight(Optimiser(by_curvature=settings.optimiser != "FIRE"), device)
+        self._capacity = Capacity(structures_at_once(settings), device)
 
-def _frame(atoms: Atoms, structure: Structure) -> Frame:
-    relaxed = Structure(structure.lattice, structure.species, atoms.positions, coords_are_cartesian=True)
-    forces = np.array(atoms.get_forces(), dtype=np.float64)
-    return Frame(relaxed, float(atoms.get_potential_energy()), forces, None)
+    def run(self) -> Iterator[Ended]:
+        """Yield what has ended, until the queue is empty."""
+        kept = time.monotonic()
+        while True:
+            self._fill()
+            if not self._flight.runs:
+                return
+            if self._stopped():
+                self._keep()
+                yield from self._stop()
+                return
+            yield from self._advance()
+            if time.monotonic() - kept > self._keep_every:
+                self._keep()
+                kept = time.monotonic()
 
+    def _fill(self) -> None:
+        """Let waiting relaxations enter, as many as there is room for."""
+        entering: list[Run] = []
+        atoms = sum(len(run.start) for run in self._flight.runs)
+        while (run := self._next()) is not None:
+            atoms += len(run.start)
+            if not self._capacity.admits(len(self._flight.runs) + len(entering) + 1, atoms):
+                self._waiting.appendleft(run)
+                break
+            entering.append(run)
+        self._flight.enter(entering)
 
-def _fault(frame: Frame, start_energy: float, isolated: NDArray[np.bool_]) -> str | None:
-    n = len(frame.structure)
-    if not _is_finite(frame):
-        return f"energy {frame.energy:g} eV or a force is not finite"
-    if max_force(frame.forces) > FORCE_LIMIT:
-        return f"exploded: a force of {max_force(frame.forces):.3g} eV/Å"
-    if abs(frame.energy - start_energy) > ENERGY_LIMIT * n:
-        return f"exploded: energy {frame.energy:.4g} eV, {start_energy:.4g} eV at the start"
-    lost = np.flatnonzero(_isolated(frame.structure) & ~isolated)
-    if lost.size:
-        atom = int(lost[0])
-        return f"lost atom {atom} ({frame.structure[atom].specie.symbol}): no neighbour left"
-    return None
+    def _next(self) -> Run | None:
+        if self._waiting:
+            return self._waiting.popleft()
+        index, structure = next(self._queue, (0, None))
+        if structure is None:
+            return None
+        left = None if self._unfinished is None else read_unfinished(self._unfinished(index), atoms=len(structure))
+        if left is not None:
+            logger.info("structure %d goes on at step %d", index, left.steps)
+        return Run(index, structure, left or Unfinished())
 
+    def _advance(self) -> Iterator[Ended]:
+        """Take one step with all in flight."""
+        flight, began = self._flight, time.perf_counter()
+        batch = flight.batch()
+        try:
+            self._capacity.begin()
+            energies, per_atom = self._potential.force_field.evaluate(batch)
+        except Exception as error:
+            yield from self._without_what_broke(error)
+            return
+        self._capacity.succeeded(batch)
+        forces = flight.rows(per_atom)
+        measures = measure(energies, forces, flight.displacements(), flight.sizes())
+        ended = self._record(measures, forces)
+        relaxed = [(flight.runs[row].index, self._relaxation(flight.runs[row], *why)) for row, why in ended.items()]
+        seconds = (time.perf_counter() - began) / len(batch.numbers)
+        for run in flight.runs:
+            run.progress.seconds += seconds * len(run.start)
+        if ended:
+            forces = forces.index_select(0, flight.drop(list(ended)))[:, : flight.width]
+        if flight.runs:
+            flight.move(forces)
+            for run in flight.runs:
+                run.progress.steps += 1
+        yield from relaxed
 
-def _is_finite(frame: Frame) -> bool:
-    positions = np.isfinite(frame.structure.frac_coords).all()
-    return bool(positions and np.isfinite(frame.energy) and np.isfinite(frame.forces).all())
+    def _record(self, measures: Measures, forces: Tensor) -> dict[int, tuple[Reason, str]]:
+        """Judge each relaxation, keep the frames that are due, and return which have ended, and why."""
+        ended, rows = {}, None
+        for row, run in enumerate(self._flight.runs):
+            progress = run.progress
+            progress.evaluations += 1
+            if progress.steps == 0:
+                progress.start_energy = float(measures.energies[row])
+            reason, detail = verdict(
+                measures,
+                row,
+                start_energy=progress.start_energy,
+                atoms=len(run.start),
+                steps=progress.steps,
+                settings=self._settings,
+            )
+            if measures.finite[row] and (reason is not None or progress.steps % self._settings.frame_interval == 0):
+                if rows is None:
+                    rows = self._flight.positions().cpu().numpy(), forces.cpu().numpy()
+                positions, force = (part[row, : 3 * len(run.start)].reshape(-1, 3).copy() for part in rows)
+                progress.positions.append(positions)
+                progress.energies.append(float(measures.energies[row]))
+                progress.forces.append(force)
+                lost = lost_atom(run.start, positions) if measures.displacements[row] > STRAYED else None
+                if lost is not None:
+                    symbol = run.start[lost].specie.symbol
+                    reason = "diverged"
+                    detail = f"lost atom {lost} ({symbol}): no neighbour left after {progress.steps} steps"
+            if reason is not None:
+                ended[row] = reason, detail
+        return ended
 
+    def _without_what_broke(self, error: Exception) -> Iterator[Ended]:
+        """Go on with half of the batch after it did not fit into memory or broke, until a structure does so alone."""
+        short, runs = is_out_of_memory(error), self._flight.runs
+        if len(runs) > 1:
+            self._capacity.halve(len(runs))
+            self._waiting.extendleft(reversed(self._flight.leave(range(len(runs) // 2, len(runs)))))
+            if short:
+                logger.warning("%d structures do not fit into memory; going on with fewer", len(runs))
+            return
+        (run,) = self._flight.leave([0])
+        if short:
+            error = PotentialError(f"{run.start.formula}: {len(run.start)} atoms do not fit into memory: {error}")
+        yield run.index, error
 
-def _isolated(structure: Structure) -> NDArray[np.bool_]:
-    """Whether each atom is alone, shape (n,)."""
-    radii = np.array([covalent_radii[site.specie.Z] for site in structure])
-    distances = structure.distance_matrix + np.diag(np.full(len(structure), np.inf))
-    images = min(structure.lattice.abc)
-    reach = LOST_FACTOR * (radii[:, None] + radii[None, :])
-    return ~((distances < reach).any(axis=1) | (images < 2 * LOST_FACTOR * radii))
+    def _stop(self) -> Iterator[Ended]:
+        for run in self._flight.leave(range(len(self._flight.runs))):
+            yield run.index, self._relaxation(run, "stopped", f"stopped after {run.progress.steps} steps")
+
+    def _keep(self) -> None:
+        """Write what is in flight, for another process to go on from."""
+        if self._unfinished is not None:
+            try:
+                for row, run in enumerate(self._flight.runs):
+                    write_unfinished(self._unfinished(run.index), run.progress, self._flight.state(row))
+            except OSError as error:
+                logger.warning("relaxations on their way are not kept, and would begin anew: %s", error)
+
+    def _relaxation(self, run: Run, reason: Reason, detail: str) -> Relaxation:
+        progress, start = run.progress, run.start
+        frames = tuple(
+            Frame(Structure(start.lattice, start.species, positions, coords_are_cartesian=True), energy, forces, None)
+            for positions, energy, forces in zip(progress.positions, progress.energies, progress.forces, strict=True)
+        )
+        return Relaxation(
+            level="surrogate",
+            structure=frames[-1].structure if frames else start,
+            energy=frames[-1].energy if frames else float("nan"),
+            steps=progress.steps,
+            converged=reason == "converged",
+            reason=reason,
+            detail=detail,
+            provenance=Provenance(
+                level_of_theory=self._potential.level_of_theory,
+                method=self._method,
+                seconds=progress.seconds,
+                evaluations=progress.evaluations,
+                versions=self._potential.versions,
+            ),
+            frames=frames,
+        )

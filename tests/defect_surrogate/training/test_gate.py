@@ -9,6 +9,7 @@ from ase.calculators.lj import LennardJones
 
 from defect_surrogate.errors import DatasetError, GateError
 from defect_surrogate.surrogates import Potential
+from defect_surrogate.surrogates.batch import CalculatorForceField
 from defect_surrogate.surrogates.card import HeldOutErrors
 from defect_surrogate.training.gate import check, faults, held_out_errors
 
@@ -81,8 +82,8 @@ class Shifted(LennardJones):
 @pytest.fixture
 def potential():
     calculator = Shifted(sigma=2.4, epsilon=0.1, rc=5.0, smooth=True)
-    elements = frozenset(("K", "Cl"))
-    return Potential("pair", "ab" * 32, "a pair potential", elements, (), "HSE06 (VASP)", calculator)
+    described = ("pair", "ab" * 32, "a pair potential", frozenset(("K", "Cl")), (), "HSE06 (VASP)")
+    return Potential(*described, calculator, CalculatorForceField(calculator))
 
 
 def without_elements(dataset):

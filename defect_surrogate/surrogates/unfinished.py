@@ -1,0 +1,110 @@
+"""What is known of a relaxation that has not ended, and its file, from which another process goes on at the same step."""
+
+import io
+import logging
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defect_surrogate.archive import durable
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[np.generic]]
+
+FRAMES = ("positions", "energies", "forces")
+
+
+@dataclass
+class Unfinished:
+    """A relaxation of n atoms on its way.
+
+    Attributes
+    ----------
+    steps, evaluations
+        Taken so far.
+    seconds
+        Its share of the wall time so far, s.
+    start_energy
+        eV; NaN before the first evaluation.
+    positions, energies, forces
+        Of the frames kept so far: k of shape (n, 3), Å; k of eV; k of shape (n, 3), eV/Å.
+    state
+        The row of the optimiser, and the positions to evaluate next, by name; empty before the first step.
+    """
+
+    steps: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    start_energy: float = float("nan")
+    positions: list[NDArray[np.float64]] = field(default_factory=list)
+    energies: list[float] = field(default_factory=list)
+    forces: list[NDArray[np.float64]] = field(default_factory=list)
+    state: Arrays = field(default_factory=dict)
+
+
+def write_unfinished(path: Path, unfinished: Unfinished, state: Arrays) -> None:
+    """Write what is known of a relaxation, at once or not at all, in NumPy's format of several arrays.
+
+    Parameters
+    ----------
+    path
+        File, replaced if there is one.
+    unfinished
+        But for its ``state``.
+    state
+        In its place.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    buffer = io.BytesIO()
+    counts = np.array([unfinished.steps, unfinished.evaluations, unfinished.seconds, unfinished.start_energy])
+    frames = {f"frame_{name}": np.array(getattr(unfinished, name)) for name in FRAMES}
+    arrays: dict[str, Any] = {"counts": counts, **frames, **{f"state_{name}": array for name, array in state.items()}}
+    np.savez(buffer, **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.replace(path, buffer.getvalue())
+
+
+def read_unfinished(path: Path, *, atoms: int) -> Unfinished | None:
+    """Read what another process left.
+
+    Parameters
+    ----------
+    path
+        File.
+    atoms
+        Number of atoms of the structure, n.
+
+    Returns
+    -------
+    Unfinished or None
+        None if there is no file, or one that is damaged, which is logged: the relaxation then begins anew.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        steps, evaluations, seconds, start_energy = content["counts"].tolist()
+        found = Unfinished(
+            *(int(steps), int(evaluations), seconds, start_energy),
+            *(list(content["frame_positions"]), content["frame_energies"].tolist(), list(content["frame_forces"])),
+            {name.removeprefix("state_"): array for name, array in content.items() if name.startswith("state_")},
+        )
+        shapes = {array.shape for array in (*found.positions, *found.forces)}
+        if shapes - {(atoms, 3)} or found.state["positions"].shape != (3 * atoms,):
+            raise ValueError(f"not of {atoms} atoms")
+        if not np.isfinite(found.state["positions"]).all():
+            raise ValueError("positions are not finite")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s: cannot be read (%s); the relaxation begins anew", path, error)
+        return None
+    return found
