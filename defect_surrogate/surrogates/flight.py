@@ -66,8 +66,9 @@ class Flight:
         for row, run in enumerate(runs):
             saved = run.progress.state or {"positions": run.start.cart_coords.ravel()}
             for name, array in saved.items():
-                values = torch.as_tensor(np.ascontiguousarray(array), device=self._device)
-                new[name][row, ..., : values.shape[-1] if values.ndim else None] = values
+                values = torch.as_tensor(np.array(array), device=self._device)
+                place = new[name][row]
+                (place[..., : values.shape[-1]] if values.ndim else place).copy_(values)
             run.progress.state = {}
         self._state = {name: torch.cat([state[name], new[name]]) for name in state}
         self.runs = [*self.runs, *runs]

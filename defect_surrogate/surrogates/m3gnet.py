@@ -4,9 +4,7 @@ matgl's network is evaluated here with its own weights to the same values, in th
 
 * The gradient with respect to distances and directions is written out: nothing is recorded for a backward pass, and nothing is
   computed for weights or strain.
-* Three bodies need no list of triples. The sum over neighbours k of a function of r_ik times a Legendre polynomial of the angle
-  jik is, by the addition theorem of spherical harmonics, a product of harmonics of the edge ij and of one sum for each atom i,
-  less the term k = j: the work grows with the edges and not with their pairs.
+* Three bodies need no list of triples (``three_bodies``).
 * A message begins with a linear layer on (v_i, v_j, e_ij). Its parts on atoms are evaluated for each atom and not for each of
   its edges, and value and gate together.
 
@@ -14,8 +12,6 @@ Functions of a distance are tables. Distances and directions come in double prec
 the network between is in single precision.
 """
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,53 +24,7 @@ from torch import Tensor, nn
 
 from defect_surrogate.surrogates.neighbours import Edges
 from defect_surrogate.surrogates.radial_tables import RadialTable
-
-LARGEST_DEGREE = 3
-"""Angular functions for which harmonics are written out: l = 0, 1, 2."""
-
-
-@dataclass(frozen=True, eq=False)
-class Bonds:
-    """Edges of one or many structures, and what the network reads of them.
-
-    Attributes
-    ----------
-    atoms
-        Their number, n.
-    centres, neighbours
-        Atoms of each edge, shape (e,).
-    near
-        Edges within the cutoff of three bodies, shape (s,).
-    near_centres, near_neighbours
-        Atoms of these, shape (s,).
-    radial
-        Basis functions of the length, shape (e, k).
-    envelope, radial_3
-        Cutoff function of the near edges, shape (s, 1), and radial functions of three bodies times it, shape (s, 9).
-    harmonics
-        Of the direction of the near edges, one column for each pair of a radial function and an m, shape (s, 27).
-    """
-
-    atoms: int
-    centres: Tensor
-    neighbours: Tensor
-    near: Tensor
-    near_centres: Tensor
-    near_neighbours: Tensor
-    radial: Tensor
-    envelope: Tensor
-    radial_3: Tensor
-    harmonics: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Gradient:
-    """Of the energy with respect to what the network reads of the edges, summed over blocks; shapes as in ``Bonds``."""
-
-    radial: Tensor
-    envelope: Tensor
-    radial_3: Tensor
-    harmonics: Tensor
+from defect_surrogate.surrogates.three_bodies import LARGEST_DEGREE, Angular, Bonds, Gradient
 
 
 def is_supported(potential: MatglPotential) -> bool:
@@ -114,10 +64,10 @@ class HandDifferentiatedM3GNet:
             self._references += references.property_offset.double()
         bond = network.embedding.layer_edge_embedding.layers[0]
         self._bond = (bond.weight, bond.bias)
-        self._readout = network.final_layer
+        self._readout = _Gated(network.final_layer.gated.layers, network.final_layer.gated.gates)
         self._radial = RadialTable(network.bond_expansion, self.cutoff, device=device)
         self._radial_3 = RadialTable(_ThreeBodyRadial(network), self._near, device=device)
-        self._angular = _Angular(network.max_n, network.max_l, device)
+        self._angular = Angular(network.max_n, network.max_l, device)
         layers = zip(network.three_body_interactions, network.graph_layers, strict=True)
         self._blocks = [_Block(three_body, layer.conv, self._angular) for three_body, layer in layers]
 
@@ -163,12 +113,14 @@ class HandDifferentiatedM3GNet:
         v = self._elements[types]
         tapes = []
         for block in self._blocks:
-            v, e, tape = block.forward(v, e, bonds)
-            tapes.append(tape)
-        atomic, dv = _readout(self._readout, v)
+            v, e, block_tape = block.forward(v, e, bonds)
+            tapes.append(block_tape)
+        value, gate, tape = self._readout.forward(v, v)
+        atomic = (value * gate).squeeze(1)
+        dv = sum(self._readout.backward(gate, value, gate, tape))
         de = torch.zeros_like(e)
-        for block, tape in zip(reversed(self._blocks), reversed(tapes), strict=True):
-            dv, de = block.backward(dv, de, tape, bonds, gradient)
+        for block, block_tape in zip(reversed(self._blocks), reversed(tapes), strict=True):
+            dv, de = block.backward(dv, de, block_tape, bonds, gradient)
         gradient.radial.addmm_(de.mul_(slope), weight)
 
         along = (gradient.radial * radial_slope).sum(1).double()
@@ -188,7 +140,7 @@ class HandDifferentiatedM3GNet:
 class _Block:
     """Three-body interaction and graph convolution; equations 2 to 5."""
 
-    def __init__(self, three_body: ThreeBodyInteractions, convolution: M3GNetGraphConv, angular: "_Angular") -> None:
+    def __init__(self, three_body: ThreeBodyInteractions, convolution: M3GNetGraphConv, angular: Angular) -> None:
         atom = three_body.update_network_atom.layers[0]
         self.atom = (atom.weight, atom.bias)
         bond = three_body.update_network_bond
@@ -240,7 +192,7 @@ class _Message:
         width = (weight.shape[1] - radial.shape[0]) // 2
         self.centre, self.neighbour, self.edge = weight.split([width, width, radial.shape[0]], 1)
         self.bias = torch.cat([first.bias, gate.bias])
-        self.values, self.gates = _linear(function.layers[1:]), _linear(function.gates[1:])
+        self.rest = _Gated(function.layers[1:], function.gates[1:])
         self.radial = radial
 
     def forward(self, v: Tensor, e: Tensor, bonds: Bonds) -> tuple[Tensor, tuple[Any, ...]]:
@@ -249,89 +201,57 @@ class _Message:
         first += torch.addmm(self.bias, v, self.centre.T).index_select(0, bonds.centres)
         first += (v @ self.neighbour.T).index_select(0, bonds.neighbours)
         hidden, first_slope = _silu(first)
-        left, right = hidden.chunk(2, 1)
-        value_slopes, gate_slopes = [], []
-        for layer in self.values:
-            left, slope = _silu(torch.addmm(layer.bias, left, layer.weight.T))
-            value_slopes.append(slope)
-        for layer in self.gates[:-1]:
-            right, slope = _silu(torch.addmm(layer.bias, right, layer.weight.T))
-            gate_slopes.append(slope)
-        gate = torch.addmm(self.gates[-1].bias, right, self.gates[-1].weight.T).sigmoid_()
+        value, gate, rest = self.rest.forward(*hidden.chunk(2, 1))
         weight = bonds.radial @ self.radial.T
-        return left * gate * weight, (first_slope, value_slopes, gate_slopes, left, gate, weight)
+        return value * gate * weight, (first_slope, value, gate, rest, weight)
 
     def backward(self, dmessage: Tensor, de: Tensor, tape: tuple[Any, ...], bonds: Bonds, gradient: Gradient) -> Tensor:
         """Return the gradient with respect to features of atoms; add to those of edges, ``de``, and of what is read of them."""
-        first_slope, value_slopes, gate_slopes, value, gate, weight = tape
+        first_slope, value, gate, rest, weight = tape
         gradient.radial.addmm_(dmessage * value * gate, self.radial)
         dmessage = dmessage * weight
-        dright = torch.ops.aten.sigmoid_backward(dmessage * value, gate) @ self.gates[-1].weight
-        dleft = dmessage.mul_(gate)
-        for layer, slope in zip(reversed(self.values), reversed(value_slopes), strict=True):
-            dleft = dleft.mul_(slope) @ layer.weight
-        for layer, slope in zip(reversed(self.gates[:-1]), reversed(gate_slopes), strict=True):
-            dright = dright.mul_(slope) @ layer.weight
-        dfirst = torch.cat([dleft, dright], 1).mul_(first_slope)
+        dfirst = torch.cat(self.rest.backward(dmessage * gate, dmessage * value, gate, rest), 1).mul_(first_slope)
         de.addmm_(dfirst, self.edge)
         atoms = torch.zeros(bonds.atoms, dfirst.shape[1], device=de.device, dtype=de.dtype)
         dv = torch.zeros_like(atoms).index_add_(0, bonds.centres, dfirst) @ self.centre
         return dv.addmm_(atoms.index_add_(0, bonds.neighbours, dfirst), self.neighbour)
 
 
-class _Angular:
-    """Sums over pairs of edges with one centre, by the addition theorem.
+class _Gated:
+    """Layers of a value, with SiLU between or behind them, and those of its gate, with a sigmoid behind them."""
 
-    Harmonics are scaled so that Σ_m h_lm(u) h_lm(w) = √((2l + 1)/4π) P_l(u·w), what matgl multiplies radial functions by.
-    """
+    def __init__(self, values: nn.Sequential, gates: nn.Sequential) -> None:
+        self.activated = isinstance(values[-1], nn.SiLU)
+        self.values = [layer for layer in values if isinstance(layer, nn.Linear)]
+        self.gates = [layer for layer in gates if isinstance(layer, nn.Linear)]
 
-    def __init__(self, max_n: int, max_l: int, device: torch.device) -> None:
-        degrees = range(max_l)
-        columns = [(d * max_n + n, d * d + m) for d in degrees for n in range(max_n) for m in range(2 * d + 1)]
-        radial, harmonic = (torch.tensor(part, device=device) for part in zip(*columns, strict=True))
-        self.radial, self.harmonic = radial, harmonic
-        self.sum_over_m = nn.functional.one_hot(radial).float()
-        self.sum_over_n = nn.functional.one_hot(harmonic, max_l**2).float()
-        self.norms = torch.tensor([math.sqrt((2 * d + 1) / (4 * math.pi)) for d in degrees], device=device)
-        self.itself = self.norms.repeat_interleave(max_n)
-        self.scales = self.norms.sqrt().repeat_interleave(torch.arange(1, 2 * max_l, 2, device=device))
-        self.count = max_l**2
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, tuple[list[Tensor], list[Tensor]]]:
+        """Return value and gate of what goes into the layers of each, and the slopes that their gradient needs."""
+        value_slopes, gate_slopes = [], []
+        for layer in self.values if self.activated else self.values[:-1]:
+            left, slope = _silu(torch.addmm(layer.bias, left, layer.weight.T))
+            value_slopes.append(slope)
+        if not self.activated:
+            left = torch.addmm(self.values[-1].bias, left, self.values[-1].weight.T)
+        for layer in self.gates[:-1]:
+            right, slope = _silu(torch.addmm(layer.bias, right, layer.weight.T))
+            gate_slopes.append(slope)
+        gate = torch.addmm(self.gates[-1].bias, right, self.gates[-1].weight.T).sigmoid_()
+        return left, gate, (value_slopes, gate_slopes)
 
-    def harmonics(self, units: Tensor) -> Tensor:
-        """Evaluate the harmonics of directions, one column for each pair of a radial function and an m."""
-        x, y, z = units.unbind(1)
-        root = math.sqrt(3.0)
-        each = [torch.ones_like(x), x, y, z]
-        each += [root * x * y, root * y * z, root * x * z, 1.5 * z * z - 0.5, root / 2 * (x * x - y * y)]
-        return (torch.stack(each[: self.count], 1) * self.scales).index_select(1, self.harmonic)
-
-    def gradient(self, units: Tensor, dharmonics: Tensor) -> Tensor:
-        """Return the gradient with respect to directions, taken as free vectors, shape (s, 3)."""
-        x, y, z = units.unbind(1)
-        root = math.sqrt(3.0)
-        d = [*((dharmonics @ self.sum_over_n) * self.scales).unbind(1), *[torch.zeros_like(x)] * (9 - self.count)]
-        dx = d[1] + root * (y * d[4] + z * d[6] + x * d[8])
-        dy = d[2] + root * (x * d[4] + z * d[5] - y * d[8])
-        dz = d[3] + root * (y * d[5] + x * d[6]) + 3 * z * d[7]
-        return torch.stack([dx, dy, dz], 1)
-
-    def pairs(self, sent: Tensor, bonds: Bonds) -> tuple[Tensor, Tensor, Tensor]:
-        """Sum what the other edges of its centre send to each near edge, times the angular functions.
-
-        Returns what is sent spread over columns, the sums of each centre given back to its edges, and the result.
-        """
-        spread = sent.index_select(1, self.radial)
-        sums = torch.zeros(bonds.atoms, spread.shape[1], device=sent.device, dtype=sent.dtype)
-        sums = sums.index_add_(0, bonds.near_centres, spread * bonds.harmonics).index_select(0, bonds.near_centres)
-        return spread, sums, (sums * bonds.harmonics) @ self.sum_over_m - self.itself * sent
-
-    def pairs_gradient(self, dpairs: Tensor, spread: Tensor, sums: Tensor, bonds: Bonds, gradient: Gradient) -> Tensor:
-        """Return the gradient with respect to what is sent; add to that of the harmonics."""
-        dspread = dpairs.index_select(1, self.radial)
-        dsums = torch.zeros(bonds.atoms, spread.shape[1], device=dpairs.device, dtype=dpairs.dtype)
-        dsums = dsums.index_add_(0, bonds.near_centres, dspread * bonds.harmonics).index_select(0, bonds.near_centres)
-        gradient.harmonics.addcmul_(dspread, sums).addcmul_(dsums, spread)
-        return (dsums * bonds.harmonics) @ self.sum_over_m - self.itself * dpairs
+    def backward(
+        self, dvalue: Tensor, dgate: Tensor, gate: Tensor, slopes: tuple[list[Tensor], list[Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return gradients with respect to what went into the layers of the value, and into those of the gate."""
+        value_slopes, gate_slopes = slopes
+        if not self.activated:
+            dvalue = dvalue @ self.values[-1].weight
+        for layer, slope in zip(reversed(self.values[: len(value_slopes)]), reversed(value_slopes), strict=True):
+            dvalue = dvalue.mul_(slope) @ layer.weight
+        dgate = torch.ops.aten.sigmoid_backward(dgate, gate) @ self.gates[-1].weight
+        for layer, slope in zip(reversed(self.gates[:-1]), reversed(gate_slopes), strict=True):
+            dgate = dgate.mul_(slope) @ layer.weight
+        return dvalue, dgate
 
 
 class _ThreeBodyRadial:
@@ -343,19 +263,6 @@ class _ThreeBodyRadial:
     def __call__(self, lengths: Tensor) -> Tensor:
         envelope = polynomial_cutoff(lengths, self.cutoff)[:, None]
         return torch.cat([envelope, self.basis(lengths) * envelope], 1)
-
-
-def _readout(layer: nn.Module, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Energies of atoms, shape (n,), and their gradient with respect to the features."""
-    with torch.enable_grad():
-        leaf = v.detach().requires_grad_()
-        atomic = layer(leaf).squeeze(1)
-        (dv,) = torch.autograd.grad(atomic.sum(), leaf)
-    return atomic.detach(), dv
-
-
-def _linear(layers: nn.Sequential) -> list[nn.Linear]:
-    return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:

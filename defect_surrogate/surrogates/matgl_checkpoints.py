@@ -136,7 +136,7 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
     Parameters
     ----------
     checkpoint
-        The model, whose gradients with respect to the weights are switched off, and its card.
+        The model, whose gradients with respect to the weights are switched off, and its card; moved to a GPU if there is one.
     name
         Name or path for messages.
 
@@ -147,7 +147,7 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
     """
     model, card = checkpoint.model, checkpoint.card
     model.requires_grad_(False)
-    model.eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     level_of_theory, elements = checkpoint.level_of_theory, model.model.element_types
     if card is not None:
         level_of_theory = f"{card.architecture} {card.digest[:8]} trained for {card.level_of_theory}"

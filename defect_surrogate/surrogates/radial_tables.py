@@ -9,6 +9,9 @@ INTERVALS = 2048
 """Of a table. Radial functions of M3GNet vary over half an ångström, so that values are within 1e-9 and slopes within 1e-6 of
 their largest (our choice; a test holds it against the functions themselves)."""
 
+BEFORE_THE_END = 1e-7
+"""Of the cutoff, by which the last node is before it: functions that end there with a slope have none at the cutoff itself."""
+
 
 class RadialTable:
     """Several functions of a distance.
@@ -26,6 +29,7 @@ class RadialTable:
     def __init__(self, functions: Callable[[Tensor], Tensor], cutoff: float, *, device: torch.device) -> None:
         step = cutoff / INTERVALS
         nodes = torch.arange(1, INTERVALS + 1, dtype=torch.float64, device=device) * step  # not 0, where they are 0/0
+        nodes[-1] *= 1 - BEFORE_THE_END
         values, slopes = torch.func.jvp(functions, (nodes,), (torch.ones_like(nodes),))
         start, end = values[:-1], values[1:]
         rise, left, right = end - start, slopes[:-1] * step, slopes[1:] * step

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
@@ -9,9 +10,10 @@ from ase.optimize import FIRE
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from defect_surrogate.errors import PotentialError
 from defect_surrogate.relaxation import mean_force
 from defect_surrogate.settings import SurrogateSettings
-from defect_surrogate.surrogates import load_potential, relax, surrogate_method
+from defect_surrogate.surrogates import load_potential, relax, relaxations, surrogate_method
 from tests.potentials import as_potential
 
 
@@ -149,3 +151,207 @@ def test_chgnet_relaxes_a_real_defect(cluster_crystal):
     assert relaxed.energy < relaxed.frames[0].energy
     assert mean_force(relaxed.frames[-1].forces) <= 5e-3
     assert relaxed.provenance.level_of_theory == "CHGNet 0.3.0"
+
+
+class Springs:
+    """A force field of our protocol: atoms tied to sites 0.2 Å away, more stiffly in structures with more atoms.
+
+    It raises at a batch with the structure ``breaks``, and ``error`` at one of more atoms than ``most``.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, sites, *, breaks=None, most=10**9, error=None):
+        self.sites, self.breaks, self.most, self.batches = sites, breaks, most, []
+        self.error = error or RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    def evaluate(self, batch):
+        sizes = torch.bincount(batch.owners).tolist()
+        self.batches.append(sizes)
+        if len(batch.numbers) > self.most:
+            raise self.error
+        if self.breaks in batch.names:
+            raise ValueError("no such bond")
+        away = batch.positions - torch.cat([self.sites[name] for name in batch.names])
+        stiffness = torch.tensor(sizes).double().sqrt()[batch.owners]
+        energies = torch.zeros(len(sizes)).double().index_add_(0, batch.owners, 0.5 * stiffness * away.square().sum(1))
+        return energies, -stiffness[:, None] * away
+
+
+def grid(count, seed):
+    """Copper atoms 3 Å apart."""
+    return Structure(
+        Lattice.orthorhombic(3 * count, 9, 9 + 0.01 * seed),
+        ["Cu"] * count,
+        [[3.0 * i, 1, 1] for i in range(count)],
+        coords_are_cartesian=True,
+    )
+
+
+def spring_potential(structures, **options):
+    random = np.random.default_rng(0)
+    sites = {
+        i: torch.tensor(one.cart_coords + random.uniform(-0.2, 0.2, (len(one), 3))) for i, one in enumerate(structures)
+    }
+    field = Springs(sites, **options)
+    return dataclasses.replace(as_potential(EMT()), force_field=field), field
+
+
+def ends(structures, potential, **settings):
+    return dict(relaxations(structures, potential, settings=SurrogateSettings(force_tolerance=1e-6, **settings)))
+
+
+@pytest.mark.parametrize("optimiser", ["FIRE", "FIRE, then L-BFGS"])
+@pytest.mark.parametrize("at_once", [1, 3, 50])
+def test_structures_of_all_sizes_end_in_their_own_minima_whoever_flies_beside_them(optimiser, at_once):
+    structures = [grid(count, i) for i, count in enumerate((2, 5, 1, 3, 3, 8, 2, 13, 4, 1, 6, 2))]
+    potential, field = spring_potential(structures)
+    found = ends(structures, potential, optimiser=optimiser, batch_size=at_once)
+    alone, _ = spring_potential(structures)
+    assert sorted(found) == list(range(12))
+    for i, one in found.items():
+        assert one.converged
+        np.testing.assert_allclose(one.structure.cart_coords, field.sites[i].numpy(), atol=2e-6)
+        assert one.structure.lattice == structures[i].lattice
+        assert one.provenance.evaluations == one.steps + 1
+    expected = ends(structures, alone, optimiser=optimiser, batch_size=1)
+    assert [found[i].steps for i in range(12)] == [expected[i].steps for i in range(12)]
+    assert max(len(batch) for batch in field.batches) == min(at_once, 12)
+
+
+def test_places_that_become_free_are_filled_and_the_queue_is_not_read_ahead():
+    read = []
+
+    def queue():
+        for i in range(30):
+            read.append(i)
+            yield structures[i]
+
+    structures = [grid(1 + i % 5, i) for i in range(30)]
+    potential, field = spring_potential(structures)
+    given = []
+    for index, _ in relaxations(queue(), potential, settings=SurrogateSettings(force_tolerance=1e-6, batch_size=4)):
+        given.append(index)
+        assert len(read) - len(given) <= 4
+    assert sorted(given) == list(range(30))
+    assert all(len(batch) == 4 for batch in field.batches[:-60])
+
+
+def test_what_does_not_fit_into_memory_waits_and_nothing_is_lost(caplog):
+    structures = [grid(4, i) for i in range(10)]
+    potential, field = spring_potential(structures, most=15)
+    found = ends(structures, potential, batch_size=10)
+    assert all(found[i].converged for i in range(10))
+    plain, _ = spring_potential(structures)
+    assert [found[i].steps for i in range(10)] == [one.steps for _, one in sorted(ends(structures, plain).items())]
+    assert sum(sum(batch) > 15 for batch in field.batches) < 10
+    assert "do not fit into memory" in caplog.text
+
+
+def test_a_structure_too_large_for_the_memory_is_given_up_alone():
+    structures = [grid(4, 0), grid(30, 1), grid(3, 2)]
+    potential, _ = spring_potential(structures, most=20, error=torch.cuda.OutOfMemoryError("CUDA out of memory"))
+    found = ends(structures, potential, batch_size=3)
+    assert found[0].converged
+    assert found[2].converged
+    assert isinstance(found[1], PotentialError)
+    assert "Cu30: 30 atoms do not fit into memory" in str(found[1])
+
+
+def test_a_structure_that_breaks_the_force_field_takes_no_other_down():
+    structures = [grid(3, i) for i in range(7)]
+    potential, _ = spring_potential(structures, breaks=4)
+    found = ends(structures, potential, batch_size=7)
+    assert isinstance(found.pop(4), ValueError)
+    assert all(one.converged for one in found.values())
+    with pytest.raises(ValueError, match="no such bond"):
+        relax(structures, potential, settings=SurrogateSettings(batch_size=7))
+
+
+def test_an_interrupt_is_no_broken_structure():
+    structures = [grid(3, 0)]
+    potential, field = spring_potential(structures)
+    field.evaluate = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ends(structures, potential)
+
+
+def test_of_a_batch_only_what_diverges_diverges(rattled_copper):
+    """NaN, an explosion and a lost atom in one batch."""
+    structures = [grid(3, i) for i in range(5)]
+    potential, field = spring_potential(structures)
+    plain = field.evaluate
+
+    def evaluate(batch):
+        energies, forces = plain(batch)
+        if len(field.batches) > 3:
+            for name, harm in ((1, float("nan")), (3, 1e5)):
+                if name in batch.names:
+                    forces[batch.owners == batch.names.index(name)] *= harm
+        return energies, forces
+
+    field.evaluate = evaluate
+    found = ends(structures, potential, batch_size=5)
+    assert [found[i].reason for i in range(5)] == ["converged", "diverged", "converged", "diverged", "converged"]
+    assert "not finite" in found[1].detail
+    assert "exploded" in found[3].detail
+
+
+def test_a_request_to_stop_ends_what_is_in_flight_and_another_process_goes_on_to_the_same_end(tmp_path):
+    structures = [grid(2 + i, i) for i in range(5)]
+    unbroken = ends(structures, spring_potential(structures)[0], batch_size=3)
+    potential, field = spring_potential(structures)
+    keep = {"unfinished": lambda index: tmp_path / str(index)}
+    settings = SurrogateSettings(force_tolerance=1e-6, batch_size=3)
+    stopped = dict(
+        relaxations(structures, potential, settings=settings, stopped=lambda: len(field.batches) >= 9, **keep)
+    )
+    assert {one.reason for one in stopped.values()} == {"stopped"}
+    assert not any(one.finished for one in stopped.values())
+    assert sorted(int(file.name) for file in tmp_path.iterdir()) == sorted(stopped) == [0, 1, 2]
+    again = dict(relaxations(structures, spring_potential(structures)[0], settings=settings, **keep))
+    for i in range(5):
+        assert again[i].steps == unbroken[i].steps
+        assert again[i].energy == unbroken[i].energy
+        np.testing.assert_array_equal(again[i].structure.cart_coords, unbroken[i].structure.cart_coords)
+        np.testing.assert_array_equal(
+            [frame.energy for frame in again[i].frames], [frame.energy for frame in unbroken[i].frames]
+        )
+
+
+def test_what_is_in_flight_is_written_now_and_then(tmp_path):
+    structures = [grid(4, 0)]
+    potential, field = spring_potential(structures)
+    written = []
+
+    def file(index):
+        path = tmp_path / str(index)
+        written.append((len(field.batches), path.exists() and path.stat().st_mtime_ns))
+        return path
+
+    settings = SurrogateSettings(force_tolerance=1e-6)
+    list(relaxations(structures, potential, settings=settings, unfinished=file, keep_every=0.0))
+    assert [batches for batches, _ in written] == [0, *range(1, len(field.batches))]
+
+
+def test_a_full_disk_does_not_stop_relaxations(tmp_path, caplog):
+    structures = [grid(4, 0)]
+    (tmp_path / "file").touch()
+    settings = SurrogateSettings(force_tolerance=1e-6)
+    potential = spring_potential(structures)[0]
+    keep = {"unfinished": lambda _: tmp_path / "file" / "below", "keep_every": 0.0}
+    ((_, one),) = relaxations(structures, potential, settings=settings, **keep)
+    assert one.converged
+    assert "are not kept" in caplog.text
+
+
+def test_the_fast_way_finds_the_minimum_of_fire_in_fewer_evaluations(rattled_copper):
+    results = {}
+    for optimiser in ("FIRE", "FIRE, then L-BFGS"):
+        settings = SurrogateSettings(optimiser=optimiser)
+        (results[optimiser],) = relax([rattled_copper], as_potential(EMT()), settings=settings)
+    fire, fast = results.values()
+    assert fast.converged
+    assert fast.energy == pytest.approx(fire.energy, abs=1e-6)
+    np.testing.assert_allclose(fast.structure.distance_matrix, fire.structure.distance_matrix, atol=1e-3)
+    assert 2 * fast.provenance.evaluations < fire.provenance.evaluations
