@@ -1,10 +1,11 @@
 """The structures that are being relaxed at this moment: a row each, in arrays on the device of the force field."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 from torch import Tensor
 
@@ -25,11 +26,21 @@ class Run:
         The structure, n sites.
     progress
         What is known of it so far; the row of the optimiser is in it only while it waits.
+    numbers
+        Atomic numbers, shape (n,).
+    positions
+        Of the start, shape (n, 3), Å.
     """
 
     index: int
     start: Structure
     progress: Unfinished
+    numbers: NDArray[np.int64] = field(init=False)
+    positions: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.numbers = np.array([site.specie.Z for site in self.start])
+        self.positions = self.start.cart_coords
 
 
 class Flight:
@@ -59,12 +70,12 @@ class Flight:
         """Add relaxations: new ones at their start, others where they were."""
         if not runs:
             return
-        width = max(self.width, *(3 * len(run.start) for run in runs))
+        width = max(self.width, *(run.positions.size for run in runs))
         state = {name: _widened(name, rows, width) for name, rows in self._state.items()}
         new = {"positions": torch.zeros(len(runs), width, dtype=torch.float64, device=self._device)}
         new |= self._optimiser.begin(len(runs), width, self._device)
         for row, run in enumerate(runs):
-            saved = run.progress.state or {"positions": run.start.cart_coords.ravel()}
+            saved = run.progress.state or {"positions": run.positions.ravel()}
             for name, array in saved.items():
                 values = torch.as_tensor(np.array(array), device=self._device)
                 place = new[name][row]
@@ -88,14 +99,14 @@ class Flight:
         stay = [row for row in range(len(self.runs)) if row not in out]
         self.runs = [self.runs[row] for row in stay]
         keep = torch.tensor(stay, dtype=torch.long, device=self._device)
-        width = max((3 * len(run.start) for run in self.runs), default=0)
+        width = max((run.positions.size for run in self.runs), default=0)
         self._state = {name: _widened(name, rows.index_select(0, keep), width) for name, rows in self._state.items()}
         self._describe()
         return keep
 
     def state(self, row: int) -> dict[str, np.ndarray]:
         """Copy the row of a relaxation."""
-        width = 3 * len(self.runs[row].start)
+        width = self.runs[row].positions.size
         return {name: _widened(name, rows[row : row + 1], width)[0].cpu().numpy() for name, rows in self._state.items()}
 
     def batch(self) -> Batch:
@@ -130,18 +141,18 @@ class Flight:
     def _describe(self) -> None:
         """Make anew what depends on which relaxations are in flight."""
         runs, width, device = self.runs, self.width, self._device
-        sizes = [len(run.start) for run in runs]
+        sizes = [len(run.numbers) for run in runs]
         self._names = tuple(run.index for run in runs)
         self._sizes = torch.tensor(sizes, dtype=torch.long, device=device)
         self._atoms = torch.arange(width // 3, device=device)[None] < self._sizes[:, None]
         self._owners = torch.repeat_interleave(torch.arange(len(runs), device=device), self._sizes)
-        numbers = [site.specie.Z for run in runs for site in run.start]
-        self._numbers = torch.tensor(numbers, dtype=torch.long, device=device)
+        numbers = [run.numbers for run in runs] or [np.zeros(0, dtype=np.int64)]
+        self._numbers = torch.tensor(np.concatenate(numbers), device=device)
         cells = np.array([run.start.lattice.matrix for run in runs]).reshape(-1, 3, 3)
         self._cells = torch.tensor(cells, dtype=torch.float64, device=device)
         starts = np.zeros((len(runs), width))
         for row, run in enumerate(runs):
-            starts[row, : 3 * sizes[row]] = run.start.cart_coords.ravel()
+            starts[row, : run.positions.size] = run.positions.ravel()
         self._starts = torch.tensor(starts, device=device)
 
 

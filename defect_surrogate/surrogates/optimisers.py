@@ -108,7 +108,8 @@ class Optimiser:
         largest = forces.view(len(forces), -1, 3).norm(dim=2).amax(1)
         far = torch.where(state["near"], largest > FAR, largest > NEAR)
         lost = state["near"] & far
-        _forget(state, lost)
+        if bool(lost.any()):
+            _forget(state, lost)
         state["near"] = ~far
         near = bool(state["near"].any())
         if not near:

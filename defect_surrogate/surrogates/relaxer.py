@@ -18,8 +18,9 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from defect_surrogate.errors import PotentialError
-from defect_surrogate.relaxation import Frame, Provenance, Reason, Relaxation, digest
+from defect_surrogate.relaxation import Provenance, Reason, Relaxation, digest
 from defect_surrogate.settings import SurrogateSettings
+from defect_surrogate.surrogates.batch import Batch
 from defect_surrogate.surrogates.capacity import Capacity, is_out_of_memory, structures_at_once
 from defect_surrogate.surrogates.flight import Flight, Run
 from defect_surrogate.surrogates.optimisers import Optimiser
@@ -194,12 +195,12 @@ class _Relaxer:
         """Take one step with all in flight."""
         flight, began = self._flight, time.perf_counter()
         batch = flight.batch()
-        try:
-            self._capacity.begin()
-            energies, per_atom = self._potential.force_field.evaluate(batch)
-        except Exception as error:
-            yield from self._without_what_broke(error)
+        self._capacity.begin()
+        evaluated = self._evaluate(batch)
+        if isinstance(evaluated, Exception):
+            yield from self._without_what_broke(evaluated)
             return
+        energies, per_atom = evaluated
         self._capacity.succeeded(batch)
         forces = flight.rows(per_atom)
         measures = measure(energies, forces, flight.displacements(), flight.sizes())
@@ -207,7 +208,7 @@ class _Relaxer:
         relaxed = [(flight.runs[row].index, self._relaxation(flight.runs[row], *why)) for row, why in ended.items()]
         seconds = (time.perf_counter() - began) / len(batch.numbers)
         for run in flight.runs:
-            run.progress.seconds += seconds * len(run.start)
+            run.progress.seconds += seconds * len(run.numbers)
         if ended:
             forces = forces.index_select(0, flight.drop(list(ended)))[:, : flight.width]
         if flight.runs:
@@ -215,6 +216,13 @@ class _Relaxer:
             for run in flight.runs:
                 run.progress.steps += 1
         yield from relaxed
+
+    def _evaluate(self, batch: Batch) -> tuple[Tensor, Tensor] | Exception:
+        """Evaluate, or return what was raised, without the frames of its traceback, which keep a GPU's memory."""
+        try:
+            return self._potential.force_field.evaluate(batch)
+        except Exception as error:
+            return error.with_traceback(None)
 
     def _record(self, measures: Measures, forces: Tensor) -> dict[int, tuple[Reason, str]]:
         """Judge each relaxation, keep the frames that are due, and return which have ended, and why."""
@@ -228,22 +236,23 @@ class _Relaxer:
                 measures,
                 row,
                 start_energy=progress.start_energy,
-                atoms=len(run.start),
+                atoms=len(run.numbers),
                 steps=progress.steps,
                 settings=self._settings,
             )
             if measures.finite[row] and (reason is not None or progress.steps % self._settings.frame_interval == 0):
                 if rows is None:
                     rows = self._flight.positions().cpu().numpy(), forces.cpu().numpy()
-                positions, force = (part[row, : 3 * len(run.start)].reshape(-1, 3).copy() for part in rows)
+                positions, force = (part[row, : run.positions.size].reshape(-1, 3).copy() for part in rows)
                 progress.positions.append(positions)
                 progress.energies.append(float(measures.energies[row]))
                 progress.forces.append(force)
-                lost = lost_atom(run.start, positions) if measures.displacements[row] > STRAYED else None
-                if lost is not None:
-                    symbol = run.start[lost].specie.symbol
-                    reason = "diverged"
-                    detail = f"lost atom {lost} ({symbol}): no neighbour left after {progress.steps} steps"
+                if measures.displacements[row] > STRAYED:
+                    lost = lost_atom(run.start.lattice, run.numbers, run.positions, positions)
+                    if lost is not None:
+                        symbol = run.start[lost].specie.symbol
+                        reason = "diverged"
+                        detail = f"lost atom {lost} ({symbol}): no neighbour left after {progress.steps} steps"
             if reason is not None:
                 ended[row] = reason, detail
         return ended
@@ -276,14 +285,10 @@ class _Relaxer:
                 logger.warning("relaxations on their way are not kept, and would begin anew: %s", error)
 
     def _relaxation(self, run: Run, reason: Reason, detail: str) -> Relaxation:
-        progress, start = run.progress, run.start
-        frames = tuple(
-            Frame(Structure(start.lattice, start.species, positions, coords_are_cartesian=True), energy, forces, None)
-            for positions, energy, forces in zip(progress.positions, progress.energies, progress.forces, strict=True)
-        )
+        progress, frames = run.progress, run.progress.frames(run.start)
         return Relaxation(
             level="surrogate",
-            structure=frames[-1].structure if frames else start,
+            structure=frames[-1].structure if frames else run.start,
             energy=frames[-1].energy if frames else float("nan"),
             steps=progress.steps,
             converged=reason == "converged",

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core import Structure
 
 from defect_surrogate.archive import durable
+from defect_surrogate.relaxation import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,14 @@ class Unfinished:
     energies: list[float] = field(default_factory=list)
     forces: list[NDArray[np.float64]] = field(default_factory=list)
     state: Arrays = field(default_factory=dict)
+
+    def frames(self, start: Structure) -> tuple[Frame, ...]:
+        """Return the frames kept so far, as structures in the lattice of the start."""
+        species = start.species_and_occu  # twice as fast as with species
+        return tuple(
+            Frame(Structure(start.lattice, species, positions, coords_are_cartesian=True), energy, forces, None)
+            for positions, energy, forces in zip(self.positions, self.energies, self.forces, strict=True)
+        )
 
 
 def write_unfinished(path: Path, unfinished: Unfinished, state: Arrays) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ase.data import covalent_radii
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Lattice
 from torch import Tensor
 
 from defect_surrogate.relaxation import Reason
@@ -111,30 +111,39 @@ def verdict(
     return None, ""
 
 
-def lost_atom(start: Structure, positions: NDArray[np.float64]) -> int | None:
+def lost_atom(
+    lattice: Lattice, numbers: NDArray[np.int64], start: NDArray[np.float64], positions: NDArray[np.float64]
+) -> int | None:
     """Find an atom that has left all others.
 
     Parameters
     ----------
-    start
-        Structure at the start, n sites.
-    positions
-        Of its atoms now, shape (n, 3), Å.
+    lattice
+        Of the cell.
+    numbers
+        Atomic numbers, shape (n,).
+    start, positions
+        Of the atoms at the start and now, shape (n, 3), Å.
 
     Returns
     -------
     int or None
         Index of the first such atom, if it was not alone at the start.
     """
-    strayed = np.flatnonzero(np.linalg.norm(positions - start.cart_coords, axis=1) > STRAYED).tolist()
-    alone = [atom for atom in strayed if _is_alone(start, positions, atom)]
-    return next((atom for atom in alone if not _is_alone(start, start.cart_coords, atom)), None)
+    strayed = np.flatnonzero(np.linalg.norm(positions - start, axis=1) > STRAYED)
+    alone = strayed[_are_alone(lattice, numbers, positions, strayed)]
+    lost = alone[~_are_alone(lattice, numbers, start, alone)]
+    return int(lost[0]) if lost.size else None
 
 
-def _is_alone(structure: Structure, positions: NDArray[np.float64], atom: int) -> bool:
-    lattice = structure.lattice
+def _are_alone(
+    lattice: Lattice, numbers: NDArray[np.int64], positions: NDArray[np.float64], atoms: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    if not atoms.size:
+        return np.zeros(0, dtype=bool)
     fractional = lattice.get_fractional_coords(positions)
-    distances = lattice.get_all_distances(fractional[atom], fractional)[0]
-    distances[atom] = min(lattice.abc)
-    radii = np.array([covalent_radii[site.specie.Z] for site in structure])
-    return not (distances < LOST_FACTOR * (radii + radii[atom])).any()
+    distances = lattice.get_all_distances(fractional[atoms], fractional)
+    distances[np.arange(len(atoms)), atoms] = min(lattice.abc)  # to its own periodic image
+    radii = covalent_radii[numbers]
+    alone: NDArray[np.bool_] = (distances >= LOST_FACTOR * (radii[atoms, None] + radii)).all(axis=1)
+    return alone
