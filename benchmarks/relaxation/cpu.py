@@ -28,7 +28,7 @@ OURS_FIRE = "defect-surrogate, FIRE alone"
 
 
 def entry(result: Result, seconds: float) -> dict[str, object]:
-    """What is kept of a relaxation."""
+    """Return what is kept of a relaxation."""
     return {
         "energy": result.energy,
         "evaluations": result.evaluations,
@@ -81,7 +81,7 @@ def run_ours(way: str, defect: Defect, *, optimiser: str) -> None:
 
 
 def timed_ours(start, settings):
-    """What a worker does."""
+    """Relax as a worker does."""
     return timed(lambda one: ours(one, settings), start)
 
 

@@ -29,14 +29,14 @@ from defect_surrogate.surrogates.batch import Batch
 from defect_surrogate.surrogates.matgl_checkpoints import load_checkpoint
 
 IN_FLIGHT = 500
-SIZES = (1, 8, 32, 128, 500, 1000, 2000)
+SIZES = (1, 32, 128, 500, 2000)
 SERIAL_STEPS = 40
 DISPLACED = 0.03
 SEED = 7
 
 
 def copies(starts: Sequence[Structure], count: int) -> Iterator[Structure]:
-    """Starts, over and over, displaced from the second time on."""
+    """Yield starts, over and over, displaced from the second time on."""
     random = np.random.default_rng(SEED)
     for i in range(count):
         structure = starts[i % len(starts)].copy()
@@ -95,8 +95,9 @@ def evaluations(potential: Potential, starts: Sequence[Structure], device: torch
 def whole(potential: Potential, starts: Sequence[Structure], count: int, in_flight: int) -> dict[str, float]:
     """Relaxations from a queue to the paper's criterion."""
     settings = SurrogateSettings(batch_size=in_flight)
+    queue = list(copies(starts, count))
     began, steps, converged, energies = time.perf_counter(), 0, 0, {}
-    for index, ended in relaxations(copies(starts, count), potential, settings=settings):
+    for index, ended in relaxations(queue, potential, settings=settings):
         if isinstance(ended, Exception):
             raise ended
         steps += ended.provenance.evaluations
@@ -114,17 +115,70 @@ def whole(potential: Potential, starts: Sequence[Structure], count: int, in_flig
     }
 
 
-def costs(potential: Potential, starts: Sequence[Structure], count: int) -> list[dict[str, float | str]]:
+def costs(potential: Potential, starts: Sequence[Structure]) -> list[dict[str, float | str]]:
     """Where the time of some steps goes, by kernel."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
-    settings = SurrogateSettings(batch_size=count, max_steps=8)
+    settings = SurrogateSettings(batch_size=len(starts), max_steps=8)
     with profile(activities=activities) as profiler:
-        list(relaxations(copies(starts, count), potential, settings=settings))
+        list(relaxations(starts, potential, settings=settings))
     events = profiler.key_averages()
     name = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     total = sum(getattr(event, name) for event in events)
     most = sorted(events, key=lambda event: -getattr(event, name))[:25]
     return [{"name": e.key, "share": getattr(e, name) / total, "calls": e.count} for e in most]
+
+
+def step_of_torch_sim(potential: Potential, starts: Sequence[Structure], device: torch.device) -> float | None:
+    """Seconds of a step of torch-sim's FIRE with this very force field; None where torch-sim is not installed."""
+    try:
+        import torch_sim  # noqa: PLC0415
+        from torch_sim.models.interface import ModelInterface  # noqa: PLC0415
+        from torch_sim.optimizers import fire  # noqa: PLC0415
+    except ImportError:
+        return None
+
+    class Model(ModelInterface):
+        """Of torch-sim."""
+
+        _device, _dtype, _compute_stress, _compute_forces = device, torch.float64, False, True
+
+        def forward(self, state: object, **_: object) -> dict[str, torch.Tensor]:
+            count = state.n_systems
+            batch = Batch(
+                tuple(range(count)), state.atomic_numbers, state.positions, state.system_idx, state.row_vector_cell
+            )
+            energies, forces = potential.force_field.evaluate(batch)
+            return {"energy": energies, "forces": forces}
+
+    def seconds(steps: int) -> float:
+        began = time.perf_counter()
+        torch_sim.optimize(
+            system=list(starts),
+            model=Model(),
+            optimizer=fire,
+            convergence_fn=lambda state, _: torch.zeros(state.n_systems, dtype=torch.bool, device=device),
+            max_steps=steps,
+            md_flavor="ase_fire",
+        )
+        return time.perf_counter() - began
+
+    seconds(5)
+    return (seconds(45) - seconds(5)) / 40
+
+
+def step_of_ours(potential: Potential, starts: Sequence[Structure], optimiser: str) -> float:
+    """Seconds of a step of this relaxer, all structures in flight."""
+
+    def seconds(steps: int) -> float:
+        settings = SurrogateSettings(
+            optimiser=optimiser, max_steps=steps, batch_size=len(starts), force_tolerance=1e-30
+        )
+        began = time.perf_counter()
+        list(relaxations(starts, potential, settings=settings))
+        return time.perf_counter() - began
+
+    seconds(5)
+    return (seconds(45) - seconds(5)) / 40
 
 
 def main() -> None:
@@ -156,9 +210,12 @@ def main() -> None:
 
     bound = {"matrix_flops_per_second": matrix_rate(device), "copy_bytes_per_second": copy_rate(device)}
     keep("bound", bound | {"flops": flops(evaluate), "bytes": bytes_moved(evaluate), "structures": IN_FLIGHT})
+    together = list(copies(starts, IN_FLIGHT))
+    keep("torch_sim_seconds_per_step", step_of_torch_sim(potential, together, device))
+    keep("seconds_per_step", step_of_ours(potential, together, "FIRE"))
+    keep("costs", costs(potential, together))
     keep("warm", {k: v for k, v in whole(potential, starts, 90, 90).items() if k != "energies"})
     keep("relaxations", whole(potential, starts, arguments.count, IN_FLIGHT))
-    keep("costs", costs(potential, starts, IN_FLIGHT))
 
 
 if __name__ == "__main__":

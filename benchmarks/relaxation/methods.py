@@ -65,7 +65,7 @@ def with_matgl_relaxer(start: Structure) -> Result:
 
 
 def stock_model() -> matgl.apps.pes.Potential:
-    """The model as matgl loads it, once in a process."""
+    """Load the model as matgl does, once in a process."""
     if not _models:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

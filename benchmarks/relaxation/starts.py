@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 BUNDLES = ROOT / "benchmarks" / "family" / "data"
 RUNS = ROOT / "runs" / "relaxation"
 MODEL = ROOT / "models" / "gfn1-defects"
-HOSTS = ("CdTe", "ZnSe", "SnSe", "SbSeI", "AgGaSe2")
+HOSTS = ("CdTe", "ZnSe", "SnSe", "AgGaSe2", "SbSeI")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from defect_surrogate.surrogates.batch import Batch
-from defect_surrogate.surrogates.neighbours import NeighbourLists, found_on_device
+from defect_surrogate.surrogates.neighbours import NeighbourLists, found_on_cpu, found_on_device
 
 CUTOFF = 3.0
 CPU = torch.device("cpu")
@@ -49,21 +49,29 @@ def listed(lists, batch):
     return rounded(edges.centres, edges.neighbours, edges.vectors.numpy())
 
 
+def found_by(find, structures):
+    cells = torch.tensor(np.array([cell for _, cell in structures]))
+    return find([torch.tensor(points) for points, _ in structures], cells, CUTOFF)
+
+
+@pytest.mark.parametrize("find", [found_on_cpu, found_on_device])
 @settings(max_examples=60, deadline=None)
-@given(positions, cells)
-def test_distances_on_a_device_find_the_pairs_that_ase_finds(points, cell):
-    centres, neighbours, shifts = found_on_device(torch.tensor(points), torch.tensor(cell), CUTOFF)
-    vectors = points[neighbours] + shifts.numpy() - points[centres]
-    near_the_end = np.abs(np.linalg.norm(vectors, axis=1) - CUTOFF) < 1e-6
-    if not near_the_end.any():
-        assert rounded(centres, neighbours, vectors) == expected([(points, cell)])
+@given(structures=st.lists(st.tuples(positions, cells), min_size=1, max_size=3))
+def test_pairs_are_those_that_ase_finds(find, structures):
+    for (points, cell), (centres, neighbours, shifts) in zip(structures, found_by(find, structures), strict=True):
+        vectors = points[neighbours] + shifts.numpy() - points[centres]
+        assert (centres[1:] >= centres[:-1]).all()
+        at_the_end = np.abs(np.linalg.norm(vectors, axis=1) - CUTOFF) < 1e-6
+        if not at_the_end.any():
+            assert rounded(centres, neighbours, vectors) == expected([(points, cell)])
 
 
-def test_distances_in_pieces_are_the_same(monkeypatch):
-    points, cell = np.random.default_rng(0).uniform(-9, 9, (20, 3)), np.diag([5.0, 6.0, 7.0])
-    whole = [part.tolist() for part in found_on_device(torch.tensor(points), torch.tensor(cell), CUTOFF)]
-    monkeypatch.setattr("defect_surrogate.surrogates.neighbours.MOST_DISTANCES", 2000)
-    assert [part.tolist() for part in found_on_device(torch.tensor(points), torch.tensor(cell), CUTOFF)] == whole
+@pytest.mark.parametrize("most", [1, 700, 3000, 20_000])
+def test_distances_in_pieces_are_the_same(monkeypatch, most):
+    structures = random_structures(np.random.default_rng(0), 5)
+    whole = [[part.tolist() for part in pairs] for pairs in found_by(found_on_device, structures)]
+    monkeypatch.setattr("defect_surrogate.surrogates.neighbours.MOST_DISTANCES", most)
+    assert [[part.tolist() for part in pairs] for pairs in found_by(found_on_device, structures)] == whole
 
 
 def random_structures(random, count=3):
@@ -85,7 +93,7 @@ def test_neighbours_are_searched_again_only_for_what_moved(monkeypatch):
     structures = random_structures(random)
     lists = NeighbourLists(CUTOFF, CPU)
     searched, find = [], lists._find
-    monkeypatch.setattr(lists, "_find", lambda points, *more: (searched.append(len(points)), find(points, *more))[1])
+    monkeypatch.setattr(lists, "_find", lambda parts, *more: (searched.extend(map(len, parts)), find(parts, *more))[1])
     lists.edges(as_batch(structures))
     assert searched == [len(points) for points, _ in structures]
     near = [(points + 0.1, cell) for points, cell in structures]
@@ -110,6 +118,7 @@ def test_structures_leave_and_enter():
 def test_no_neighbour_at_all():
     alone = (np.zeros((1, 3)), np.eye(3) * 9)
     assert listed(NeighbourLists(CUTOFF, CPU), as_batch([alone])) == []
-    assert [len(part) for part in found_on_device(torch.zeros(1, 3).double(), torch.eye(3).double() * 9, CUTOFF)] == [
-        0
-    ] * 3
+    for find in (found_on_cpu, found_on_device):
+        ((centres, neighbours, shifts),) = found_by(find, [alone])
+        assert (len(centres), len(neighbours), shifts.shape) == (0, 0, (0, 3))
+        assert find([], torch.zeros(0, 3, 3).double(), CUTOFF) == []
