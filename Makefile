@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
 
-.PHONY: demo test lint environment benchmark clean
+.PHONY: demo test lint environment benchmark bench-relaxation clean
 
 environment: $(VENV)/.installed
 
@@ -34,6 +34,12 @@ test: lint
 benchmark: environment
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/training.py
+
+# An hour and a half on two quiet cores; continued where it was interrupted. OMP_NUM_THREADS is unset, since ASE's way has torch's default.
+bench-relaxation: environment
+	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/relaxation/cpu.py
+	$(BIN)/python benchmarks/relaxation/growth.py
+	$(BIN)/python benchmarks/relaxation/page.py
 
 clean:
 	rm -rf $(VENV) demo-run

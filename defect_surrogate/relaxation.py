@@ -7,6 +7,7 @@ found again. A ``Relaxation`` is the answer. Not converging is data; only work t
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,7 +105,7 @@ class Relaxation:
     reason: Reason
     detail: str
     provenance: Provenance
-    frames: tuple[Frame, ...] = ()
+    frames: Sequence[Frame] = ()
 
     @property
     def rankable(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the hardware allows: an evaluation's multiplications over the measured rate of a matrix product, bytes over that of a copy.
+"""What the hardware allows: multiplications over the measured rate of a matrix product, bytes over that of a copy.
 
 Multiplications are counted by torch's FlopCounterMode, one addition to each; bytes are what all operations of torch read and
 write, whether in a cache or not.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,7 +156,7 @@ def read_record(path: Path, *, thorough: bool) -> Record:
     return Record(manifest["name"], manifest["key"], Structure.from_dict(manifest["start"]), relaxation, path)
 
 
-def write_frames(path: Path, frames: tuple[Frame, ...]) -> None:
+def write_frames(path: Path, frames: Sequence[Frame]) -> None:
     """Write frames as extended XYZ: energy in eV, forces in eV/Å, stress in eV/Å³, all at 1e-8."""
     if frames:
         ase_write(path, [_atoms(frame) for frame in frames], format="extxyz")

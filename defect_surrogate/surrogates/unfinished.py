@@ -3,9 +3,10 @@
 import io
 import logging
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +49,47 @@ class Unfinished:
     forces: list[NDArray[np.float64]] = field(default_factory=list)
     state: Arrays = field(default_factory=dict)
 
-    def frames(self, start: Structure) -> tuple[Frame, ...]:
-        """Return the frames kept so far, as structures in the lattice of the start."""
-        species = start.species_and_occu  # twice as fast as with species
-        return tuple(
-            Frame(Structure(start.lattice, species, positions, coords_are_cartesian=True), energy, forces, None)
-            for positions, energy, forces in zip(self.positions, self.energies, self.forces, strict=True)
+    def frames(self, start: Structure) -> "KeptFrames":
+        """Return the frames kept so far, in the lattice of the start."""
+        return KeptFrames(start, tuple(self.positions), tuple(self.energies), tuple(self.forces))
+
+
+@dataclass(frozen=True, eq=False)
+class KeptFrames(Sequence[Frame]):
+    """Frames of a relaxation, made when they are asked for: to make a ``Structure`` takes as long as some evaluations on a GPU.
+
+    Attributes
+    ----------
+    start
+        Its lattice and n species are those of all frames.
+    positions, energies, forces
+        Of each frame: shape (n, 3), Å; eV; shape (n, 3), eV/Å.
+    """
+
+    start: Structure
+    positions: tuple[NDArray[np.float64], ...]
+    energies: tuple[float, ...]
+    forces: tuple[NDArray[np.float64], ...]
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+    @overload
+    def __getitem__(self, place: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "KeptFrames": ...
+
+    def __getitem__(self, place: int | slice) -> "Frame | KeptFrames":
+        if isinstance(place, slice):
+            return KeptFrames(self.start, self.positions[place], self.energies[place], self.forces[place])
+        structure = Structure(
+            self.start.lattice,
+            self.start.species_and_occu,  # twice as fast as with species
+            self.positions[place],
+            coords_are_cartesian=True,
         )
+        return Frame(structure, self.energies[place], self.forces[place], None)
 
 
 def write_unfinished(path: Path, unfinished: Unfinished, state: Arrays) -> None:
