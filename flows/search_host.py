@@ -209,5 +209,5 @@ def _relaxed(
 
 def _groups(works: Sequence[Work], *, together: int, workers: int) -> list[Group]:
     """Share units out: one by one where a worker relaxes one at a time, else to each worker what fills its batch up."""
-    size = 1 if together == 1 else -(-len(works) // workers)
+    size = 1 if together == 1 else max(1, -(-len(works) // workers))
     return [tuple(works[first : first + size]) for first in range(0, len(works), size)]

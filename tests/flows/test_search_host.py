@@ -1,0 +1,56 @@
+"""How units are shared out to workers, and what becomes of a group in which one breaks."""
+
+import pytest
+from pymatgen.core import Structure
+
+from defect_surrogate.archive import Archive
+from defect_surrogate.errors import ServiceError
+from defect_surrogate.relaxation import Provenance, Relaxation, Unit
+from flows import search_host
+from flows.hosts import Work
+from flows.search_host import Batch
+from flows.workers import Outcome
+
+
+def works(structure: Structure, *labels: str) -> list[Work]:
+    return [Work(Unit("CdTe", "v_Cd_0", label, "surrogate", structure, "method")) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("count", "together", "workers", "sizes"),
+    [(5, 1, 2, [1] * 5), (5, 100, 2, [3, 2]), (1, 100, 4, [1]), (8, 100, 1, [8]), (0, 100, 2, [])],
+)
+def test_a_worker_gets_one_unit_or_what_fills_its_batch(cluster_crystal, count, together, workers, sizes):
+    shared = search_host._groups(works(cluster_crystal, *map(str, range(count))), together=together, workers=workers)
+    assert [len(group) for group in shared] == sizes
+    assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
+
+
+def test_a_group_that_broke_is_given_out_unit_by_unit_and_only_what_breaks_alone_is_lost(
+    cluster_crystal, tmp_path, monkeypatch
+):
+    archive = Archive(tmp_path)
+    finished = Relaxation(
+        "surrogate", cluster_crystal, -1.0, 3, True, "converged", "", Provenance("a", "b", 1.0, 4, ()), ()
+    )
+    given = []
+
+    def outcomes(waiting, _, *, in_flight):
+        while waiting:
+            group = waiting.popleft()
+            given.append([work.unit.label for work in group])
+            for work in group:
+                alone_or_before = len(group) == 1 or work.unit.label == "a"
+                if work.unit.label != "poison" and alone_or_before:
+                    archive.publish(work.unit, finished)
+            broken = len(group) > 1 or group[0].unit.label == "poison"
+            yield Outcome(group, ServiceError("its worker died") if broken else None)
+
+    monkeypatch.setattr(search_host, "outcomes", outcomes)
+    monkeypatch.setattr(search_host, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
+    batch = Batch(works=tuple(works(cluster_crystal, "a", "poison", "b", "c")))
+    found = search_host._relaxed(batch, tmp_path, None, in_flight=1, together=100)
+    assert given == [["a", "poison", "b", "c"], ["poison"], ["b"], ["c"]]
+    assert sorted(name.split("/")[2] for name in found) == ["a", "b", "c"]
+    (failure,) = archive.failures()
+    assert (failure.name, failure.message) == ("CdTe/v_Cd_0/poison/surrogate", "its worker died")
