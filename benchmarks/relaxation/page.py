@@ -175,7 +175,8 @@ def _growth(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _gpu(gpu: dict[str, Any]) -> str:
-    serial, whole, bound = gpu["serial_seconds_per_step"], gpu["relaxations"], gpu["bound"]
+    whole, bound = gpu["relaxations"], gpu["bound"]
+    serial = whole["serial_seconds_per_step"]
     (at_once,) = (row for row in gpu["evaluations"] if row["structures"] == bound["structures"])
     seconds = at_once["seconds"]
     by_flops = bound["flops"] / bound["matrix_flops_per_second"]
