@@ -35,7 +35,8 @@ def number(value: float, digits: int = 3) -> str:
 def main() -> None:
     """Write both files."""
     rows, bound = cpu_rows(), cpu_bound()
-    growth = json.loads((RUNS / "growth.json").read_text())
+    growth_file = RUNS / "growth.json"
+    growth = json.loads(growth_file.read_text()) if growth_file.exists() else []
     gpu_file = HERE / "gpu.json"
     gpu = json.loads(gpu_file.read_text()) if gpu_file.exists() else None
     ratios = [row["ratio"] for row in rows]
@@ -117,7 +118,7 @@ the
 
 ## Growth
 
-{_table([_growth(row) for row in cpu["growth"]])}
+{_table([_growth(row) for row in cpu["growth"]]) or "Not measured."}
 
 Two steps of each structure, one thread, one structure at a time. *Grown*: of the process's largest memory after its first
 structure.
