@@ -6,7 +6,7 @@ from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates.batch import Batch
 
 ON_CPU = 1
-"""Structures at once on a CPU, where more only spill out of its caches (docs/results/relaxation.md)."""
+"""Structures at once on a CPU, where more only spill out of its caches (docs/architecture.md)."""
 
 ON_GPU = 1024
 """Most structures at once on a GPU, where more gain nothing (our choice)."""

@@ -2,7 +2,7 @@
 
 FIRE (doi:10.1103/PhysRevLett.97.170201) follows the forces like a ball, and decides which minimum a start falls into. Its step
 is cut for a structure as a whole, which slows large cells, and it takes hundreds of steps for the last millielectronvolts.
-L-BFGS (doi:10.1007/BF01589116) learns the curvature and takes a third of the evaluations, but from far away it can leap into
+L-BFGS (doi:10.1007/BF01589116) learns the curvature and takes fewer evaluations, but from far away it can leap into
 another basin: so FIRE goes first, until no force is larger than ``NEAR``.
 
 Each structure has a row in all arrays, filled up with zeros to the width of the largest, so that a step is the same few
@@ -18,7 +18,7 @@ State = dict[str, Tensor]
 """Arrays by name, a row for each structure."""
 
 NEAR = 0.1
-"""eV/Å, largest force at which FIRE hands over to L-BFGS (our choice; docs/results/relaxation.md shows what others do)."""
+"""eV/Å, largest force at which FIRE hands over to L-BFGS (our choice; docs/architecture.md says what another saves)."""
 
 FAR = 5 * NEAR
 """eV/Å, largest force at which L-BFGS has lost its way, and FIRE begins anew (our choice)."""
