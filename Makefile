@@ -35,10 +35,11 @@ benchmark: environment
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/training.py
 
-# An hour and a half on two quiet cores; continued where it was interrupted. OMP_NUM_THREADS is unset, since ASE's way has torch's default.
+# Two hours on two quiet cores; continued where it was interrupted. OMP_NUM_THREADS is unset, since ASE's way has torch's default.
 bench-relaxation: environment
 	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/relaxation/cpu.py
 	$(BIN)/python benchmarks/relaxation/growth.py
+	$(BIN)/python benchmarks/relaxation/shortcuts.py
 	$(BIN)/python benchmarks/relaxation/page.py
 
 clean:

@@ -57,5 +57,9 @@ class ArchiveError(DefectSurrogateError):
     """The archive holds something that it should not, or cannot be written."""
 
 
+class StoppedError(DefectSurrogateError):
+    """Work was ended on request; what was on its way is kept. It goes on when it is resumed."""
+
+
 class ServiceError(DefectSurrogateError):
     """The Prefect server or the Dask cluster did not start, or was lost."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 Level = Literal["surrogate", "reference"]
-Reason = Literal["converged", "step limit", "time limit", "stopped", "not recorded", "diverged"]
+Reason = Literal["converged", "step limit", "time limit", "stopped", "not recorded", "diverged", "merged"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Relaxation:
     converged
         Whether the convergence criterion of the level was met.
     reason
-        Why it stopped; ``diverged`` structures are never ranked.
+        Why it stopped; ``diverged`` structures are never ranked, ``merged`` ones had fallen into a basin already reached.
     detail
         The reason in numbers, e.g. ``mean force 8.9e-06 eV/Å``.
     provenance

@@ -119,6 +119,11 @@ class SurrogateSettings(Section):
     frame_interval: int = Field(
         10, ge=1, description="Every how many steps a frame is kept (the first and the last always are)."
     )
+    merge_basins: bool = Field(
+        False,
+        description="End a relaxation that has fallen into a basin in which two others of the same defect have converged. "
+        "Which ones go to the end then depends on the order they run in.",
+    )
     batch_size: int | None = Field(
         None,
         ge=1,

@@ -61,6 +61,7 @@ def build_dataset(
     with locked(Path(out)):
         folder = create_build(Path(out), sources, settings)
         folder.archive.clear_dead_attempts()
+        folder.archive.clear_stop_request()
         folder.note_units([], first=True)
 
         def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:

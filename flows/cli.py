@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from defect_surrogate.errors import DefectSurrogateError, InputError
+from defect_surrogate.errors import DefectSurrogateError, InputError, StoppedError
 from flows.cli_archive import pack, reindex, unpack
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 
@@ -266,6 +266,8 @@ def _errors(*, resume: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         hint = f"; what is finished is kept: defect-surrogate resume {resume}" if resume is not None else ""
         _fail(f"interrupted{hint}", INTERRUPTED)
+    except StoppedError as error:
+        _fail(str(error), INTERRUPTED)
     except InputError as error:
         _fail(f"error: {error}", BAD_INPUT, error)
     except DefectSurrogateError as error:

@@ -91,6 +91,7 @@ def compare_levels(first: First, second: Second, out: Out) -> LevelComparison:
     with locked(Path(out)):
         archive = Archive(Path(out) / "archive")
         archive.clear_dead_attempts()
+        archive.clear_stop_request()
 
         def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
             count = min(workers.reference, max(1, len(works)))

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, InstanceOf, WithJsonSchema, field_serializer
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ServiceError
+from defect_surrogate.errors import ServiceError, StoppedError
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings, SurrogateSettings, WorkerSettings
@@ -27,6 +27,9 @@ from tasks.reference import relax_reference_unit
 from tasks.surrogate import relax_surrogate_units
 
 logger = logging.getLogger(__name__)
+
+BATCHES = 4
+"""Most batches of structures that a worker gets at once, so that others find work to the end (our choice)."""
 
 
 def _described(text: str) -> WithJsonSchema:
@@ -187,13 +190,17 @@ def _relaxed(
     if found:
         logger.info("%s: %d of them in the archive already", batch_name(), len(found))
     waiting = deque(_groups(missing, together=together, workers=in_flight))
+    if archive.stop_requested():
+        waiting.clear()
     with progress(batch_name(), len(missing)) as advance:
         ended = 0
         for outcome in outcomes(waiting, submit, in_flight=in_flight):
+            left = [work for work in outcome.group if archive.find(work.unit) is None]
+            if left and len(outcome.group) > 1:  # which of them broke the group shows when each is alone
+                waiting.extend(tuple(part) for part in (left[::2], left[1::2]) if part)
             for work in outcome.group:
                 relaxation = archive.find(work.unit)
-                if relaxation is None and len(outcome.group) > 1:
-                    waiting.append((work,))  # which of them broke the group shows when each is alone
+                if relaxation is None and (len(outcome.group) > 1 or isinstance(outcome.error, StoppedError)):
                     continue
                 ended += 1
                 if relaxation is not None:
@@ -204,10 +211,17 @@ def _relaxed(
                     archive.record_failure(work.unit, error)
                     logger.error("%s broke: %s, %d of %d", work.unit.name, error, ended, len(missing))
                 advance()
+            if archive.stop_requested():
+                waiting.clear()
+    if ended < len(missing):
+        raise StoppedError(
+            f"{batch_name()}: stopped on request, {len(missing) - ended} left; what is on its way is kept, and "
+            "defect-surrogate resume goes on"
+        )
     return found
 
 
 def _groups(works: Sequence[Work], *, together: int, workers: int) -> list[Group]:
-    """Share units out: one by one where a worker relaxes one at a time, else to each worker what fills its batch up."""
-    size = 1 if together == 1 else max(1, -(-len(works) // workers))
+    """Share units out: one by one where a worker relaxes one at a time, else what fills a worker's batch some times."""
+    size = 1 if together == 1 else max(1, min(BATCHES * together, -(-len(works) // workers)))
     return [tuple(works[first : first + size]) for first in range(0, len(works), size)]

@@ -7,8 +7,10 @@ pickling.
 
 import contextlib
 import functools
+import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefect import task
@@ -17,11 +19,16 @@ from prefect.runtime import task_run
 from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ServiceError
+from defect_surrogate.errors import ArchiveError, StoppedError
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates import Potential, load_potential, relaxations
 from tasks.attempts import may_pass_next_time
+
+logger = logging.getLogger(__name__)
+
+LOOKED_UP_EVERY = 10.0
+"""Seconds between two looks for what other workers have archived of a defect (our choice)."""
 
 
 def units_name() -> str:
@@ -55,7 +62,7 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
         If the force field cannot be loaded, or a structure does not fit into memory; after the others were relaxed.
     ArchiveError
         If a result cannot be archived.
-    ServiceError
+    StoppedError
         If the archive was told to stop.
     """
     archive = Archive(archive_root)
@@ -76,6 +83,7 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
             settings=settings,
             unfinished=lambda index: archive.unfinished(missing[index]),
             stopped=_StopRequested(archive),
+            elsewhere=_Siblings(archive, missing),
         )
         for index, result in ended:
             if isinstance(result, Relaxation) and result.finished:
@@ -83,7 +91,7 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
                 begun[index].close()
             else:
                 error = (
-                    result if isinstance(result, Exception) else ServiceError(f"{missing[index].name}: {result.detail}")
+                    result if isinstance(result, Exception) else StoppedError(f"{missing[index].name}: {result.detail}")
                 )
                 begun[index].__exit__(type(error), error, None)
                 broken.append(error)
@@ -101,6 +109,31 @@ class _StopRequested:
         if time.monotonic() - self._looked > 1:
             self._looked, self._found = time.monotonic(), self._archive.stop_requested()
         return self._found
+
+
+class _Siblings:
+    """Relaxations of a unit's defect with its method that other tasks archived since the unit was asked for last.
+
+    They are looked up every ten seconds at most, one defect at a time, and each is given out once for its defect.
+    """
+
+    def __init__(self, archive: Archive, units: Sequence[Unit]) -> None:
+        self._archive, self._units = archive, units
+        self._looked: dict[tuple[str, str, str], float] = {}
+        self._known = {archive.path(unit) for unit in units}  # that end in this task, which notes them itself
+
+    def __call__(self, index: int) -> Iterator[Relaxation]:
+        unit = self._units[index]
+        defect = (unit.host, unit.defect, unit.method)
+        if time.monotonic() - self._looked.get(defect, -math.inf) > LOOKED_UP_EVERY:
+            self._looked[defect] = time.monotonic()
+            try:
+                for record in self._archive.siblings(unit, but=self._known):
+                    self._known.add(record.path)
+                    if record.relaxation.provenance.method == unit.method:
+                        yield record.relaxation
+            except ArchiveError as error:
+                logger.warning("%s: not compared with others of its defect: %s", unit.name, error)
 
 
 @functools.lru_cache(maxsize=1)

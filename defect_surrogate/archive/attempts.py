@@ -55,6 +55,11 @@ def read_note(path: Path) -> dict[str, Any]:
         return {}
 
 
+def read_notes(root: Path) -> tuple[dict[str, Any], ...]:
+    """Read the notes of all attempts that have one, by name of their directories."""
+    return tuple(note for path in sorted(root.iterdir()) if (note := read_note(path)))
+
+
 def clear_dead(root: Path, pattern: str) -> None:
     """Remove the attempts of this machine that broke, or whose process is gone.
 

@@ -56,3 +56,9 @@ def read_failure(path: Path) -> Failure | None:
         return Failure(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def read_failures(folder: Path) -> tuple[Failure, ...]:
+    """Read all notes below a folder that can be read, by name."""
+    found = (read_failure(path) for path in sorted(folder.rglob("*.json")))
+    return tuple(failure for failure in found if failure is not None)

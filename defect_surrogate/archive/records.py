@@ -50,7 +50,7 @@ class Record:
     path: Path
 
 
-def manifest(unit: Unit, relaxation: Relaxation, files: dict[str, dict[str, Any]]) -> str:
+def manifest(unit: Unit, relaxation: Relaxation, directory: Path) -> str:
     """Return the text of ``unit.json``.
 
     Parameters
@@ -59,8 +59,8 @@ def manifest(unit: Unit, relaxation: Relaxation, files: dict[str, dict[str, Any]
         What was relaxed.
     relaxation
         The outcome.
-    files
-        Path relative to the unit's directory → its ``bytes`` and ``sha256``.
+    directory
+        Of the unit, with its other files, whose sizes and digests go into the text.
 
     Returns
     -------
@@ -82,7 +82,11 @@ def manifest(unit: Unit, relaxation: Relaxation, files: dict[str, dict[str, Any]
         "detail": relaxation.detail,
         "provenance": provenance,
         "published": utc_now(),
-        "files": files,
+        "files": {
+            str(file.relative_to(directory)): {"bytes": file.stat().st_size, "sha256": file_digest(file)}
+            for file in sorted(directory.rglob("*"))
+            if file.is_file()
+        },
     }
     return json.dumps(content | {"digest": manifest_digest(content)}, indent=1, allow_nan=False)
 

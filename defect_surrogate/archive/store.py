@@ -5,12 +5,12 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from defect_surrogate.archive import attempts, durable
-from defect_surrogate.archive.failures import Failure, read_failure, write_failure
+from defect_surrogate.archive.failures import Failure, read_failure, read_failures, write_failure
 from defect_surrogate.archive.records import (
     ForeignRecordError,
     Record,
@@ -73,19 +73,16 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If the directory belongs to other inputs, which only a collision of digests or tampering can cause; if it cannot
-            be read, for want of a permission or by a fault of the file system; or if another version of this software wrote
-            it. Nothing is moved then.
+            If the directory belongs to other inputs, which only a collision of digests or tampering can cause; if it cannot be
+            read, for want of a permission or by a fault; or if another version of this software wrote it. Nothing is moved.
         """
         path = self.path(unit)
         if not path.is_dir():
             return None
         record = self._verified(path, thorough=False)
-        if record is None:
-            return None
-        if record.key != unit.key:
+        if record is not None and record.key != unit.key:
             raise ArchiveError(f"{path}: holds key {record.key}, not {unit.key}")
-        return record.relaxation
+        return None if record is None else record.relaxation
 
     def read_frames(self, unit: Unit) -> tuple[Frame, ...]:
         """Read the frames of a finished unit.
@@ -156,7 +153,7 @@ class Archive:
         Returns
         -------
         Relaxation
-            What the archive holds now, without frames: this one, or the one that another worker published first.
+            What the archive holds now, without frames: this one, or another worker's that was first.
 
         Raises
         ------
@@ -170,12 +167,7 @@ class Archive:
             if files is not None:
                 shutil.copytree(files, staging / "files", ignore=shutil.ignore_patterns(*leave_out))
             write_frames(staging / "frames.extxyz", relaxation.frames)
-            contents = {
-                str(file.relative_to(staging)): {"bytes": file.stat().st_size, "sha256": durable.file_digest(file)}
-                for file in sorted(staging.rglob("*"))
-                if file.is_file()
-            }
-            durable.write_synced(staging / "unit.json", manifest(unit, relaxation, contents))
+            durable.write_synced(staging / "unit.json", manifest(unit, relaxation, staging))
 
         if not self.publish_directory(unit, write):
             logger.warning("%s: already archived by another worker; this result is dropped", unit.name)
@@ -221,7 +213,9 @@ class Archive:
             if attempt is not None:
                 shutil.rmtree(attempt, ignore_errors=True)
         self._failure_path(unit).unlink(missing_ok=True)
-        self.unfinished(unit).unlink(missing_ok=True)
+        unfinished = self.unfinished(unit)
+        for file in unfinished.parent.glob(f"{unfinished.name}*"):  # drafts of killed workers, too
+            file.unlink(missing_ok=True)
         return won
 
     def unfinished(self, unit: Unit) -> Path:
@@ -229,18 +223,9 @@ class Archive:
         return self._inside(self.root / "unfinished" / unit.name / unit.key[:KEY_DIGITS])
 
     def record_failure(self, unit: Unit, error: BaseException) -> None:
-        """Note that the work on a unit broke; forgotten when the unit is finished.
-
-        Parameters
-        ----------
-        unit
-            What was to be computed.
-        error
-            What happened.
-        """
-        write_failure(
-            self._failure_path(unit), Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
-        )
+        """Note by what the work on a unit broke; forgotten when the unit is finished."""
+        failure = Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
+        write_failure(self._failure_path(unit), failure)
 
     def failure(self, unit: Unit) -> Failure | None:
         """Return what broke at the last attempt of a unit, or None."""
@@ -248,8 +233,7 @@ class Archive:
 
     def failures(self) -> tuple[Failure, ...]:
         """Return every unit whose last attempt broke, by name."""
-        found = (read_failure(path) for path in sorted((self.root / "failures").rglob("*.json")))
-        return tuple(failure for failure in found if failure is not None)
+        return read_failures(self.root / "failures")
 
     def clear_dead_attempts(self) -> None:
         """Remove what attempts on this machine left behind that broke, or whose process is gone."""
@@ -266,8 +250,14 @@ class Archive:
     def records(self) -> Iterator[Record]:
         """Yield every finished unit, verified, by name; damaged ones are moved aside."""
         for file in sorted((self.root / "units").glob("*/*/*/*/*/unit.json")):
-            record = self._verified(file.parent, thorough=True)
-            if record is not None:
+            if (record := self._verified(file.parent, thorough=True)) is not None:
+                yield record
+
+    def siblings(self, unit: Unit, *, but: Collection[Path] = ()) -> Iterator[Record]:
+        """Yield the finished units of the same host, defect and level, by label, but for those in the directories ``but``."""
+        of_defect = self._inside(self.root / "units" / unit.host / unit.defect)
+        for file in sorted(of_defect.glob(f"*/{unit.level}/*/unit.json")):
+            if file.parent not in but and (record := self._verified(file.parent, thorough=False)) is not None:
                 yield record
 
     def running(self) -> tuple[dict[str, Any], ...]:
@@ -276,8 +266,7 @@ class Archive:
 
     def attempts(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have a directory: unit, key, pid, host, started and, if it broke, error."""
-        notes = (attempts.read_note(path) for path in sorted((self.root / "attempts").iterdir()))
-        return tuple(note for note in notes if note)
+        return attempts.read_notes(self.root / "attempts")
 
     def _inside(self, path: Path) -> Path:
         if not path.resolve().is_relative_to(self.root.resolve()):

@@ -196,10 +196,17 @@ def _warnings(vacancy: VacancyReport) -> list[Statement]:
     for level in ("surrogate", "reference"):
         of_level = [one for one in vacancy.relaxations if one.level == level]
         diverged = [one for one in of_level if one.energy is None]
-        unconverged = [one for one in of_level if one.energy is not None and one.converged is False]
+        merged = [one for one in of_level if one.reason == "merged"]
+        unconverged = [
+            one for one in of_level if one.energy is not None and one.converged is False and one not in merged
+        ]
         if diverged:
             warnings.append(
                 f"{_count(len(diverged), f'{level} relaxation')} diverged, not ranked: {_listed(diverged)}."
+            )
+        if merged:
+            warnings.append(
+                f"{_count(len(merged), f'{level} relaxation')} ended early, in basins already reached: {_listed(merged)}."
             )
         if unconverged:
             warnings.append(

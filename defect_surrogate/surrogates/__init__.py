@@ -7,9 +7,10 @@ from defect_surrogate.surrogates.potentials import (
     check_made_for,
     known_potentials,
     load_potential,
+    surrogate_method,
 )
 from defect_surrogate.surrogates.predictions import Predictions, predict
-from defect_surrogate.surrogates.relaxer import relax, relaxations, surrogate_method
+from defect_surrogate.surrogates.relaxer import relax, relaxations
 
 __all__ = [
     "Potential",

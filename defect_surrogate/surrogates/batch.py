@@ -35,6 +35,23 @@ class Batch:
     owners: Tensor
     cells: Tensor
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Split it into two batches, of at least two structures."""
+        half = len(self.names) // 2
+        atoms = int(torch.searchsorted(self.owners, half))
+        return (
+            Batch(
+                self.names[:half], self.numbers[:atoms], self.positions[:atoms], self.owners[:atoms], self.cells[:half]
+            ),
+            Batch(
+                self.names[half:],
+                self.numbers[atoms:],
+                self.positions[atoms:],
+                self.owners[atoms:] - half,
+                self.cells[half:],
+            ),
+        )
+
 
 class ForceField(Protocol):
     """From a batch of structures to their energies and forces."""

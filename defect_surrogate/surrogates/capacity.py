@@ -18,7 +18,7 @@ SHARE = 0.7
 """Of the free memory that a batch may take: what is measured on small batches does not grow quite evenly (our choice)."""
 
 RECOVERY = 20
-"""Evaluations without running out of memory after which a batch may grow again (our choice)."""
+"""Evaluations that fit, after one that did not, after which a batch may grow again (our choice)."""
 
 
 def structures_at_once(settings: SurrogateSettings) -> int:
@@ -42,7 +42,7 @@ class Capacity:
         self._most = structures
         self._atoms_in_memory = float("inf")
         self._limit = self._most if self._gpu is None else min(FIRST_ON_GPU, self._most)
-        self._calm = 0
+        self._calm, self._patience = 0, 1
 
     def admits(self, structures: int, atoms: int) -> bool:
         """Whether so many structures with so many atoms may be in flight; a single one always may."""
@@ -62,18 +62,11 @@ class Capacity:
             free = torch.cuda.mem_get_info(self._gpu)[0] + unused
             self._atoms_in_memory = SHARE * free * len(batch.numbers) / taken
         self._calm += 1
-        if self._limit < self._most and (self._calm >= RECOVERY or self._limit == FIRST_ON_GPU):
-            self._limit, self._calm = min(self._most, max(2 * self._limit, FIRST_ON_GPU)), 0
+        if self._limit < self._most and self._calm >= self._patience:
+            self._limit, self._calm = min(self._most, 2 * self._limit), 0
 
     def halve(self, structures: int) -> None:
         """Learn that a batch of so many structures did not fit."""
-        self._limit, self._calm = max(1, structures // 2), 0
+        self._limit, self._calm, self._patience = max(1, structures // 2), 0, RECOVERY
         if self._gpu is not None:
             torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory is short: of a GPU, or of the machine, for which torch has no class."""
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

@@ -1,5 +1,6 @@
 """The structures that are being relaxed at this moment: a row each, in arrays on the device of the force field."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from defect_surrogate.surrogates.batch import Batch
 from defect_surrogate.surrogates.optimisers import Optimiser, State
-from defect_surrogate.surrogates.unfinished import Unfinished
+from defect_surrogate.surrogates.unfinished import Arrays, Unfinished
 
 
 @dataclass(eq=False)
@@ -30,6 +31,8 @@ class Run:
         Atomic numbers, shape (n,).
     positions
         Of the start, shape (n, 3), Å.
+    name
+        For the force field: no two relaxations of a process have the same.
     """
 
     index: int
@@ -37,6 +40,7 @@ class Run:
     progress: Unfinished
     numbers: NDArray[np.int64] = field(init=False)
     positions: NDArray[np.float64] = field(init=False)
+    name: int = field(init=False, default_factory=itertools.count().__next__)
 
     def __post_init__(self) -> None:
         self.numbers = np.array([site.specie.Z for site in self.start])
@@ -65,6 +69,11 @@ class Flight:
     def width(self) -> int:
         """Of the rows."""
         return self._state["positions"].shape[1]
+
+    def shapes(self, atoms: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of what a relaxation of so many atoms has in its row, by name."""
+        begun = self._optimiser.begin(1, 3 * atoms, self._device)
+        return {"positions": (3 * atoms,), **{name: tuple(rows.shape[1:]) for name, rows in begun.items()}}
 
     def enter(self, runs: Sequence[Run]) -> None:
         """Add relaxations: new ones at their start, others where they were."""
@@ -104,7 +113,7 @@ class Flight:
         self._describe()
         return keep
 
-    def state(self, row: int) -> dict[str, np.ndarray]:
+    def state(self, row: int) -> Arrays:
         """Copy the row of a relaxation."""
         width = self.runs[row].positions.size
         return {name: _widened(name, rows[row : row + 1], width)[0].cpu().numpy() for name, rows in self._state.items()}
@@ -142,7 +151,7 @@ class Flight:
         """Make anew what depends on which relaxations are in flight."""
         runs, width, device = self.runs, self.width, self._device
         sizes = [len(run.numbers) for run in runs]
-        self._names = tuple(run.index for run in runs)
+        self._names = tuple(run.name for run in runs)
         self._sizes = torch.tensor(sizes, dtype=torch.long, device=device)
         self._atoms = torch.arange(width // 3, device=device)[None] < self._sizes[:, None]
         self._owners = torch.repeat_interleave(torch.arange(len(runs), device=device), self._sizes)

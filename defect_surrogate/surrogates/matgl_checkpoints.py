@@ -22,10 +22,11 @@ import torch
 from matgl.apps.pes import Potential as MatglPotential
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.surrogates.batch import CalculatorForceField
 from defect_surrogate.surrogates.card import ModelCard, read_card
 from defect_surrogate.surrogates.light_messages import lighten
 from defect_surrogate.surrogates.matgl_calculator import MatglWithStressOnDemand
-from defect_surrogate.surrogates.matgl_force_field import MatglForceField
+from defect_surrogate.surrogates.matgl_force_field import MatglForceField, is_batched
 from defect_surrogate.surrogates.potentials import MATGL_PREFIX, Potential, weights_digest
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
     if card is not None:
         level_of_theory = f"{card.architecture} {card.digest[:8]} trained for {card.level_of_theory}"
         elements = card.elements
+    calculator = MatglWithStressOnDemand(model, stress_unit="eV/A3")
     return Potential(
         name=name,
         digest=weights_digest(model),
@@ -159,8 +161,8 @@ def force_field(checkpoint: Checkpoint, *, name: str) -> Potential:
         elements=frozenset(elements),
         versions=(("matgl", version("matgl")), ("torch", version("torch"))),
         made_for=checkpoint.made_for,
-        calculator=MatglWithStressOnDemand(model, stress_unit="eV/A3"),
-        force_field=MatglForceField(model),
+        calculator=calculator,
+        force_field=MatglForceField(model) if is_batched(model) else CalculatorForceField(calculator),
     )
 
 

@@ -15,13 +15,22 @@ from defect_surrogate.surrogates.m3gnet import HandDifferentiatedM3GNet, is_supp
 from defect_surrogate.surrogates.neighbours import Edges, NeighbourLists
 
 
+def is_batched(potential: MatglPotential) -> bool:
+    """Whether a model can be evaluated here: its energy is the network's alone, and depends on the structure alone."""
+    state = getattr(potential.model, "include_state", False)
+    return not (state or potential.calc_repuls or potential.calc_charge)
+
+
 class MatglForceField:
     """A model of matgl, which knows its structures' neighbours from one call to the next.
+
+    M3GNet has distances from double-precision positions; matgl's other networks get positions in single precision, as its
+    calculator gives them.
 
     Parameters
     ----------
     potential
-        Its parameters must not require gradients.
+        One that ``is_batched``; its parameters must not require gradients.
     """
 
     def __init__(self, potential: MatglPotential) -> None:

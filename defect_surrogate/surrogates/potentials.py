@@ -20,8 +20,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 from chgnet.model import CHGNet, CHGNetCalculator
+from pymatgen.core import Structure
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.relaxation import digest
+from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates.batch import CalculatorForceField, ForceField
 
 logger = logging.getLogger(__name__)
@@ -125,6 +128,26 @@ def check_coverage(potential: Potential, elements: Iterable[str], *, host: str) 
         raise PotentialError(f"{host}: the surrogate {potential.name} does not know {', '.join(unknown)}")
 
 
+def check_structure(potential: Potential, structure: Structure) -> None:
+    """Refuse a structure that a force field cannot relax.
+
+    Parameters
+    ----------
+    potential
+        The force field.
+    structure
+        What is to be relaxed.
+
+    Raises
+    ------
+    PotentialError
+        If it has no atoms, or elements that the force field does not know, which it names.
+    """
+    if not len(structure):
+        raise PotentialError("a structure without atoms cannot be relaxed")
+    check_coverage(potential, (site.specie.symbol for site in structure), host=structure.formula)
+
+
 class _CHGNetWithStressOnDemand(CHGNetCalculator):
     """CHGNet without the stress and magnetic moments, which a relaxation in a fixed cell does not use, unless asked."""
 
@@ -160,6 +183,34 @@ def check_made_for(potential: Potential, level_of_theory: str, *, host: str) -> 
             f"{host}: the surrogate {potential.name} was made for {potential.made_for}, and the reference level is "
             f"{level_of_theory}; surrogate.other_level_of_theory: true accepts it"
         )
+
+
+def surrogate_method(potential: Potential, settings: SurrogateSettings) -> str:
+    """Digest of all that decides the result of a surrogate relaxation besides the starting structure.
+
+    Parameters
+    ----------
+    potential
+        The force field, which enters by the digest of its weights.
+    settings
+        Its convergence.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
+    merging = {"merge_basins": True} if settings.merge_basins else {}
+    return digest(
+        merging
+        | {
+            "potential": potential.digest,
+            "optimiser": settings.optimiser,
+            "force_criterion": settings.force_criterion,
+            "force_tolerance": settings.force_tolerance,
+            "max_steps": settings.max_steps,
+        }
+    )
 
 
 def weights_digest(model: torch.nn.Module) -> str:

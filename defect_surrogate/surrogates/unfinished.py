@@ -3,7 +3,7 @@
 import io
 import logging
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -48,6 +48,12 @@ class Unfinished:
     energies: list[float] = field(default_factory=list)
     forces: list[NDArray[np.float64]] = field(default_factory=list)
     state: Arrays = field(default_factory=dict)
+
+    def keep(self, positions: NDArray[np.float64], energy: float, forces: NDArray[np.float64]) -> None:
+        """Keep a frame: shape (n, 3), Å; eV; shape (n, 3), eV/Å."""
+        self.positions.append(positions)
+        self.energies.append(energy)
+        self.forces.append(forces)
 
     def frames(self, start: Structure) -> "KeptFrames":
         """Return the frames kept so far, in the lattice of the start."""
@@ -118,15 +124,15 @@ def write_unfinished(path: Path, unfinished: Unfinished, state: Arrays) -> None:
     durable.replace(path, buffer.getvalue())
 
 
-def read_unfinished(path: Path, *, atoms: int) -> Unfinished | None:
+def read_unfinished(path: Path, *, row: Mapping[str, tuple[int, ...]]) -> Unfinished | None:
     """Read what another process left.
 
     Parameters
     ----------
     path
         File.
-    atoms
-        Number of atoms of the structure, n.
+    row
+        Shapes of the arrays in ``state``, by name, of this structure and with this optimiser.
 
     Returns
     -------
@@ -142,9 +148,11 @@ def read_unfinished(path: Path, *, atoms: int) -> Unfinished | None:
             *(list(content["frame_positions"]), content["frame_energies"].tolist(), list(content["frame_forces"])),
             {name.removeprefix("state_"): array for name, array in content.items() if name.startswith("state_")},
         )
-        shapes = {array.shape for array in (*found.positions, *found.forces)}
-        if shapes - {(atoms, 3)} or found.state["positions"].shape != (3 * atoms,):
+        atoms = row["positions"][0] // 3
+        if {array.shape for array in (*found.positions, *found.forces)} - {(atoms, 3)}:
             raise ValueError(f"not of {atoms} atoms")
+        if {name: array.shape for name, array in found.state.items()} != row:
+            raise ValueError("of another structure, or another version of the optimiser")
         if not np.isfinite(found.state["positions"]).all():
             raise ValueError("positions are not finite")
     except FileNotFoundError:

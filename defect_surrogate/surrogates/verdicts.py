@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ase.data import covalent_radii
 from numpy.typing import NDArray
-from pymatgen.core import Lattice
+from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
 from defect_surrogate.relaxation import Reason
@@ -111,29 +111,26 @@ def verdict(
     return None, ""
 
 
-def lost_atom(
-    lattice: Lattice, numbers: NDArray[np.int64], start: NDArray[np.float64], positions: NDArray[np.float64]
-) -> int | None:
+def lost_atom(start: Structure, positions: NDArray[np.float64]) -> str | None:
     """Find an atom that has left all others.
 
     Parameters
     ----------
-    lattice
-        Of the cell.
-    numbers
-        Atomic numbers, shape (n,).
-    start, positions
-        Of the atoms at the start and now, shape (n, 3), Å.
+    start
+        n sites.
+    positions
+        Of the atoms now, shape (n, 3), Å.
 
     Returns
     -------
-    int or None
-        Index of the first such atom, if it was not alone at the start.
+    str or None
+        Index and element of the first such atom in words, if it was not alone at the start.
     """
-    strayed = np.flatnonzero(np.linalg.norm(positions - start, axis=1) > STRAYED)
-    alone = strayed[_are_alone(lattice, numbers, positions, strayed)]
-    lost = alone[~_are_alone(lattice, numbers, start, alone)]
-    return int(lost[0]) if lost.size else None
+    numbers = np.array([site.specie.Z for site in start])
+    strayed = np.flatnonzero(np.linalg.norm(positions - start.cart_coords, axis=1) > STRAYED)
+    alone = strayed[_are_alone(start.lattice, numbers, positions, strayed)]
+    lost = alone[~_are_alone(start.lattice, numbers, start.cart_coords, alone)]
+    return f"lost atom {lost[0]} ({start[lost[0]].specie.symbol}): no neighbour left" if lost.size else None
 
 
 def _are_alone(

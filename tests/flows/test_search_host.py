@@ -4,7 +4,7 @@ import pytest
 from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ServiceError
+from defect_surrogate.errors import ServiceError, StoppedError
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows import search_host
 from flows.hosts import Work
@@ -18,15 +18,22 @@ def works(structure: Structure, *labels: str) -> list[Work]:
 
 @pytest.mark.parametrize(
     ("count", "together", "workers", "sizes"),
-    [(5, 1, 2, [1] * 5), (5, 100, 2, [3, 2]), (1, 100, 4, [1]), (8, 100, 1, [8]), (0, 100, 2, [])],
+    [
+        (5, 1, 2, [1] * 5),
+        (5, 100, 2, [3, 2]),
+        (1, 100, 4, [1]),
+        (8, 100, 1, [8]),
+        (0, 100, 2, []),
+        (20, 2, 2, [8, 8, 4]),
+    ],
 )
-def test_a_worker_gets_one_unit_or_what_fills_its_batch(cluster_crystal, count, together, workers, sizes):
+def test_a_worker_gets_one_unit_or_what_fills_its_batch_some_times(cluster_crystal, count, together, workers, sizes):
     shared = search_host._groups(works(cluster_crystal, *map(str, range(count))), together=together, workers=workers)
     assert [len(group) for group in shared] == sizes
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
 
 
-def test_a_group_that_broke_is_given_out_unit_by_unit_and_only_what_breaks_alone_is_lost(
+def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is_lost(
     cluster_crystal, tmp_path, monkeypatch
 ):
     archive = Archive(tmp_path)
@@ -50,7 +57,30 @@ def test_a_group_that_broke_is_given_out_unit_by_unit_and_only_what_breaks_alone
     monkeypatch.setattr(search_host, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
     batch = Batch(works=tuple(works(cluster_crystal, "a", "poison", "b", "c")))
     found = search_host._relaxed(batch, tmp_path, None, in_flight=1, together=100)
-    assert given == [["a", "poison", "b", "c"], ["poison"], ["b"], ["c"]]
+    assert given == [["a", "poison", "b", "c"], ["poison", "c"], ["b"], ["poison"], ["c"]]
     assert sorted(name.split("/")[2] for name in found) == ["a", "b", "c"]
     (failure,) = archive.failures()
     assert (failure.name, failure.message) == ("CdTe/v_Cd_0/poison/surrogate", "its worker died")
+
+
+@pytest.mark.parametrize("together", [1, 100])
+def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, monkeypatch, together):
+    archive = Archive(tmp_path)
+    given = []
+
+    def outcomes(waiting, _, *, in_flight):
+        while waiting:
+            given.append(waiting.popleft())
+            (tmp_path / "STOP").touch()
+            yield Outcome(given[-1], StoppedError("stopped after 7 steps"))
+
+    monkeypatch.setattr(search_host, "outcomes", outcomes)
+    monkeypatch.setattr(search_host, "batch_name", lambda: "CdTe: 3 surrogate relaxations")
+    batch = Batch(works=tuple(works(cluster_crystal, "a", "b", "c")))
+    with pytest.raises(StoppedError, match="3 left; what is on its way is kept"):
+        search_host._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+    assert len(given) == 1
+    assert archive.failures() == ()
+    with pytest.raises(StoppedError):  # nor does another stage begin
+        search_host._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+    assert len(given) == 1

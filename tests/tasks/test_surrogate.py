@@ -1,5 +1,6 @@
 """The surrogate task: archive first, then work, then the archive."""
 
+import dataclasses
 import functools
 import multiprocessing
 import os
@@ -12,9 +13,10 @@ from ase.calculators.emt import EMT
 from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import PotentialError, ServiceError
+from defect_surrogate.errors import PotentialError, StoppedError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import SurrogateSettings
+from defect_surrogate.surrogates import surrogate_method
 from tasks import surrogate
 from tasks.surrogate import relax_surrogate_units
 from tests.potentials import as_potential
@@ -102,7 +104,7 @@ def test_a_request_to_stop_keeps_what_is_on_its_way(tmp_path, monkeypatch):
     monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(Moody()))
     unit, archive = copper(6, "Dimer"), Archive(tmp_path)
     (tmp_path / "STOP").touch()
-    with pytest.raises(ServiceError, match="Dimer/surrogate: stopped after 0 steps"):
+    with pytest.raises(StoppedError, match="Dimer/surrogate: stopped after 0 steps"):
         relax_surrogate_units.fn((unit,), tmp_path, SurrogateSettings())
     assert archive.find(unit) is None
     assert archive.unfinished(unit).is_file()
@@ -145,3 +147,21 @@ def test_a_worker_killed_in_the_middle_of_a_batch_costs_what_it_had_not_written(
         assert len(broken.read_frames(unit)) == len(whole.read_frames(unit))
     assert broken.attempts() == ()
     assert not [path for path in (broken.root / "unfinished").rglob("*") if path.is_file()]
+
+
+def test_a_relaxation_is_merged_with_one_of_its_defect_that_another_worker_archived(tmp_path, monkeypatch):
+    monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(Moody()))
+    settings = SurrogateSettings(merge_basins=True)
+    first = copper(6, "Unperturbed")
+    method = surrogate_method(as_potential(Moody()), settings)
+
+    def unit(shift, **changes):
+        moved = first.structure.copy()
+        moved.translate_sites([2], [shift, 0, 0], frac_coords=False)
+        return dataclasses.replace(first, label=f"Rattled_{shift}", structure=moved, **({"method": method} | changes))
+
+    units = [unit(0.0), unit(0.03), unit(0.05), unit(0.05, defect="v_Cu_1"), unit(0.05, method="another")]
+    for one in units:
+        relax_surrogate_units.fn((one,), tmp_path, settings)
+    archive = Archive(tmp_path)
+    assert [archive.find(one).reason for one in units] == ["converged", "converged", "merged", "converged", "converged"]

@@ -53,6 +53,25 @@ def test_what_is_published_is_found_again(archive, unit):
     assert found.frames == ()
 
 
+def test_siblings_are_of_the_same_defect_and_level(archive, unit):
+    changes = (
+        {},
+        {"label": "Dimer"},
+        {"label": "Dimer", "method": "other"},
+        {"defect": "v_Te_0"},
+        {"level": "surrogate"},
+    )
+    units = [dataclasses.replace(unit, **change) for change in changes]
+    for one in units:
+        archive.publish(one, dataclasses.replace(relaxation(one.structure), level=one.level))
+    assert [record.key for record in archive.siblings(unit)] == [
+        one.key for one in sorted(units[:3], key=lambda one: str(archive.path(one)))
+    ]
+    but = {archive.path(units[0]), archive.path(units[1])}
+    assert [record.key for record in archive.siblings(units[1], but=but)] == [units[2].key]
+    assert list(archive.siblings(dataclasses.replace(unit, host="none"))) == []
+
+
 def test_frames_come_back(archive, unit):
     original = relaxation(unit.structure)
     archive.publish(unit, original)

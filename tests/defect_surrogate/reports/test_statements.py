@@ -50,6 +50,15 @@ def test_unconverged_ground_state_and_missing_unperturbed_are_warned_of(analysed
     assert "Energy lowering is not known" in said
 
 
+def test_relaxations_merged_into_a_basin_are_not_called_unconverged(missed):
+    first, *others = missed.campaign.hosts[0].vacancies[0].relaxations
+    merged = dataclasses.replace(first, converged=False, reason="merged", detail="0.4 meV above")
+    warnings = [text for kind, text in texts(missed, relaxations=(merged, *others)) if kind == "warning"]
+    said = f"1 {first.level} relaxation ended early, in basins already reached: {first.label} (merged: 0.4 meV above)."
+    assert said in warnings
+    assert not [text for text in warnings if "did not converge" in text and first.label in text]
+
+
 def test_unknown_hit_is_said_to_be_unknown(missed):
     said = "\n".join(text for _, text in texts(missed, comparison=None))
     assert "is not known: the full reference search" in said

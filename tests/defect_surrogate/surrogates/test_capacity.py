@@ -1,10 +1,9 @@
 """How many structures fly together, before and after memory ran out."""
 
-import pytest
 import torch
 
 from defect_surrogate.settings import SurrogateSettings
-from defect_surrogate.surrogates.capacity import ON_CPU, RECOVERY, Capacity, is_out_of_memory, structures_at_once
+from defect_surrogate.surrogates.capacity import ON_CPU, RECOVERY, Capacity, structures_at_once
 
 CPU = torch.device("cpu")
 
@@ -29,27 +28,21 @@ def test_a_batch_shrinks_and_recovers():
     assert capacity.admits(1, 1)
 
 
-@pytest.mark.parametrize(
-    ("error", "short"),
-    [
-        (torch.cuda.OutOfMemoryError("CUDA out of memory"), True),
-        (MemoryError(), True),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
-            True,
-        ),
-        (RuntimeError("shapes do not match"), False),
-        (ValueError("memory"), False),
-    ],
-)
-def test_which_errors_are_of_memory(error, short):
-    assert is_out_of_memory(error) is short
-
-
-def test_torch_says_so_on_this_machine():
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**60)
-    assert is_out_of_memory(caught.value)
+def test_after_it_ran_out_it_grows_slowly_from_wherever_it_was():
+    capacity = Capacity(64, CPU)
+    capacity.halve(32)
+    for _ in range(RECOVERY):
+        assert capacity.admits(16, 16)
+        assert not capacity.admits(17, 17)
+        capacity.succeeded(None)
+    assert capacity.admits(32, 32)
+    assert not capacity.admits(33, 33)
+    capacity.halve(2)
+    for _ in range(RECOVERY):
+        assert not capacity.admits(2, 2)
+        capacity.succeeded(None)
+    assert capacity.admits(2, 2)
+    assert not capacity.admits(3, 3)
 
 
 def test_the_setting_wins():

@@ -10,11 +10,11 @@ from ase import Atoms
 from ase.build import bulk
 from matgl.apps.pes import Potential
 from matgl.ext.ase import PESCalculator
-from matgl.models import M3GNet, TensorNet
+from matgl.models import CHGNet, M3GNet, SO3Net, TensorNet
 
-from defect_surrogate.surrogates.batch import Batch
+from defect_surrogate.surrogates.batch import Batch, CalculatorForceField
 from defect_surrogate.surrogates.m3gnet import is_supported
-from defect_surrogate.surrogates.matgl_checkpoints import load_checkpoint
+from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field, load_checkpoint
 from defect_surrogate.surrogates.matgl_force_field import MatglForceField
 from tests.conftest import ROOT
 
@@ -154,7 +154,17 @@ def test_other_networks_are_left_to_matgl(change):
     [
         lambda: network(max_l=4),
         lambda: TensorNet(element_types=ELEMENTS, units=16, nblocks=1, cutoff=5.0, is_intensive=False),
+        lambda: CHGNet(element_types=ELEMENTS, cutoff=5.0, threebody_cutoff=3.0),
+        lambda: SO3Net(element_types=ELEMENTS, cutoff=5.0, is_intensive=False, nmax=3, lmax=2),
     ],
 )
 def test_networks_left_to_matgl_have_its_values_too(model):
     assert_matgls(potential(model()), [vacancy(1, (1, 2, 2)), small_cell()], energy=1e-5, force=1e-4)
+
+
+@pytest.mark.parametrize("change", [{}, {"calc_repuls": True}])
+def test_what_the_network_does_not_know_of_is_left_to_matgls_calculator(change):
+    """Only who evaluates is asked: matgl 4.1.2's own calculator raises where there is repulsion."""
+    model = potential(network(), **change)
+    loaded = force_field(Checkpoint(model=model, level_of_theory="test", card=None, made_for=None), name="test")
+    assert isinstance(loaded.force_field, CalculatorForceField if change else MatglForceField)

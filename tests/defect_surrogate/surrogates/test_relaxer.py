@@ -1,4 +1,5 @@
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -137,7 +138,13 @@ def test_the_method_digest_holds_what_decides_the_result():
     base = SurrogateSettings()
     same = surrogate_method(potential, base.model_copy(update={"frame_interval": 3}))
     assert surrogate_method(potential, base) == same
-    for change in ({"force_tolerance": 1e-4}, {"max_steps": 10}, {"force_criterion": "max"}):
+    for change in (
+        {"force_tolerance": 1e-4},
+        {"max_steps": 10},
+        {"force_criterion": "max"},
+        {"merge_basins": True},
+        {"optimiser": "FIRE"},
+    ):
         assert surrogate_method(potential, base.model_copy(update=change)) != same
     assert surrogate_method(dataclasses.replace(potential, digest="1" * 64), base) != same
 
@@ -162,17 +169,22 @@ class Springs:
     device = torch.device("cpu")
 
     def __init__(self, sites, *, breaks=None, most=10**9, error=None):
-        self.sites, self.breaks, self.most, self.batches = sites, breaks, most, []
+        self.sites, self.breaks, self.most, self.batches, self.first = sites, breaks, most, [], None
         self.error = error or RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    def indices(self, batch):
+        """Places in the queue: names are given in its order."""
+        self.first = min(batch.names) if self.first is None else self.first
+        return [name - self.first for name in batch.names]
 
     def evaluate(self, batch):
         sizes = torch.bincount(batch.owners).tolist()
         self.batches.append(sizes)
         if len(batch.numbers) > self.most:
             raise self.error
-        if self.breaks in batch.names:
+        if self.breaks in self.indices(batch):
             raise ValueError("no such bond")
-        away = batch.positions - torch.cat([self.sites[name] for name in batch.names])
+        away = batch.positions - torch.cat([self.sites[index] for index in self.indices(batch)])
         stiffness = torch.tensor(sizes).double().sqrt()[batch.owners]
         energies = torch.zeros(len(sizes)).double().index_add_(0, batch.owners, 0.5 * stiffness * away.square().sum(1))
         return energies, -stiffness[:, None] * away
@@ -264,8 +276,9 @@ def test_a_structure_that_breaks_the_force_field_takes_no_other_down():
     found = ends(structures, potential, batch_size=7)
     assert isinstance(found.pop(4), ValueError)
     assert all(one.converged for one in found.values())
+    again, _ = spring_potential(structures, breaks=4)
     with pytest.raises(ValueError, match="no such bond"):
-        relax(structures, potential, settings=SurrogateSettings(batch_size=7))
+        relax(structures, again, settings=SurrogateSettings(batch_size=7))
 
 
 def test_an_interrupt_is_no_broken_structure():
@@ -286,8 +299,8 @@ def test_of_a_batch_only_what_diverges_diverges(rattled_copper):
         energies, forces = plain(batch)
         if len(field.batches) > 3:
             for name, harm in ((1, float("nan")), (3, 1e5)):
-                if name in batch.names:
-                    forces[batch.owners == batch.names.index(name)] *= harm
+                if name in field.indices(batch):
+                    forces[batch.owners == field.indices(batch).index(name)] *= harm
         return energies, forces
 
     field.evaluate = evaluate
@@ -355,3 +368,173 @@ def test_the_fast_way_finds_the_minimum_of_fire_in_fewer_evaluations(rattled_cop
     assert fast.energy == pytest.approx(fire.energy, abs=1e-6)
     np.testing.assert_allclose(fast.structure.distance_matrix, fire.structure.distance_matrix, atol=1e-3)
     assert 2 * fast.provenance.evaluations < fire.provenance.evaluations
+
+
+def rattled_coppers(count):
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    found = []
+    for seed in range(count):
+        one = atoms.copy()
+        one.rattle(0.1, seed=seed)
+        found.append(AseAtomsAdaptor.get_structure(one))
+    return found
+
+
+@pytest.mark.parametrize("optimiser", ["FIRE", "FIRE, then L-BFGS"])
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_what_falls_into_a_basin_already_reached_is_merged_if_asked(optimiser, at_once):
+    starts = rattled_coppers(5)
+    settings = SurrogateSettings(optimiser=optimiser, batch_size=at_once)
+    whole = relax(starts, as_potential(EMT()), settings=settings)
+    assert {one.reason for one in whole} == {"converged"}
+    found = relax(starts, as_potential(EMT()), settings=settings.model_copy(update={"merge_basins": True}))
+    reasons = [one.reason for one in found]
+    assert "converged" in reasons
+    assert "merged" in reasons
+    assert reasons.count("merged") == 3 or at_once > 1
+    for one, full in zip(found, whole, strict=True):
+        if one.reason == "merged":
+            assert one.finished
+            assert one.rankable
+            assert not one.converged
+            assert 0 < one.energy - full.energy < 5e-3
+            assert one.provenance.evaluations < full.provenance.evaluations
+            assert one.frames[-1].energy == one.energy
+            assert one.detail.endswith(f"after {one.steps} steps")
+        else:
+            assert (one.energy, one.steps) == (full.energy, full.steps)
+
+
+def test_minima_of_one_energy_apart_from_each_other_are_not_merged():
+    structures = [grid(4, 0)] * 4
+    potential, _ = spring_potential(structures)
+    found = ends(structures, potential, merge_basins=True, batch_size=1)
+    assert {one.reason for one in found.values()} == {"converged"}
+
+
+def test_it_is_merged_with_what_ended_elsewhere():
+    *others, last = rattled_coppers(3)
+    settings = SurrogateSettings(merge_basins=True)
+    ended = relax(others, as_potential(EMT()), settings=settings)
+    asked = []
+
+    def elsewhere(index):
+        asked.append(index)
+        return ended if len(asked) == 1 else []
+
+    ((_, merged),) = relaxations([last], as_potential(EMT()), settings=settings, elsewhere=elsewhere)
+    assert merged.reason == "merged"
+    asked.clear()
+    ((_, whole),) = relaxations([last], as_potential(EMT()), settings=SurrogateSettings(), elsewhere=elsewhere)
+    assert whole.converged
+    assert asked == []
+
+
+class DoubleWell(Calculator):
+    """Two atoms: each in a parabola, the first between two wells along x, 0.05 eV deep at 0.3 Å."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        d = atoms.positions - [[3.0, 3, 3], [6, 6, 6]]
+        x, depth, width = d[0, 0], 0.05, 0.3
+        forces, energy = -4 * d, 2 * (d**2).sum() - 2 * x**2
+        energy += depth * ((x / width) ** 2 - 1) ** 2
+        forces[0, 0] = -4 * depth / width**2 * x * ((x / width) ** 2 - 1)
+        self.results = {"energy": energy, "forces": forces}
+
+
+def test_a_saddle_that_symmetry_keeps_is_no_basin():
+    def start(x, y):
+        return Structure(Lattice.cubic(12), ["Cu"] * 2, [[3 + x, 3 + y, 3], [6, 6 - y, 6]], coords_are_cartesian=True)
+
+    starts = [start(0, 0.1), start(0.01, 0.05), start(-0.01, 0.05), start(0.2, 0.1), start(0.25, 0.0)]
+    settings = SurrogateSettings(merge_basins=True, batch_size=1)
+    found = relax(starts, as_potential(DoubleWell()), settings=settings)
+    assert found[0].energy == pytest.approx(0.05, abs=1e-6)
+    assert all(one.energy < 6e-3 for one in found[1:])
+
+
+def test_what_waits_for_memory_is_kept_and_stopped_too(tmp_path):
+    structures = [grid(4, i) for i in range(6)]
+    unbroken = ends(structures, spring_potential(structures)[0])
+    potential, field = spring_potential(structures)
+    plain = field.evaluate
+
+    def evaluate(batch):  # memory runs short in the middle
+        field.most = 12 if len(field.batches) >= 5 else 10**9
+        return plain(batch)
+
+    field.evaluate = evaluate
+    settings = SurrogateSettings(force_tolerance=1e-6, batch_size=6)
+    keep = {"unfinished": lambda index: tmp_path / str(index)}
+    stopped = dict(
+        relaxations(structures, potential, settings=settings, stopped=lambda: len(field.batches) >= 9, **keep)
+    )
+    assert {one.reason for one in stopped.values()} == {"stopped"}
+    assert sorted(stopped) == list(range(6))
+    assert sorted(int(file.name) for file in tmp_path.iterdir()) == list(range(6))
+    again = dict(relaxations(structures, spring_potential(structures)[0], settings=settings, **keep))
+    assert all(again[i].steps == unbroken[i].steps and again[i].energy == unbroken[i].energy for i in range(6))
+
+
+@pytest.mark.parametrize("where", ["queue", "consumer"])
+def test_what_is_in_flight_is_kept_when_others_fail(tmp_path, where):
+    structures = [grid(2, 0), grid(9, 1), grid(3, 2)]
+
+    def queue():
+        yield from structures
+        raise OSError("no space left on device")
+
+    potential, _ = spring_potential(structures)
+    settings = SurrogateSettings(force_tolerance=1e-6, batch_size=2)
+    running = relaxations(
+        queue() if where == "queue" else structures,
+        potential,
+        settings=settings,
+        unfinished=lambda i: tmp_path / str(i),
+    )
+    if where == "queue":
+        with pytest.raises(OSError, match="no space"):
+            list(running)
+    else:
+        next(running)
+        running.close()
+    assert any(tmp_path.iterdir())
+
+
+def test_what_the_force_field_does_not_know_and_what_has_no_atoms_is_refused_alone():
+    strange = grid(3, 1)
+    strange.replace(1, "Xe")
+    structures = [grid(2, 0), strange, Structure(Lattice.cubic(5), [], []), grid(4, 3)]
+    potential, _ = spring_potential([grid(2, 0), grid(4, 3)])
+    potential.force_field.sites = {0: potential.force_field.sites[0], 3: potential.force_field.sites[1]}
+    found = ends(structures, potential, batch_size=4)
+    assert found[0].converged
+    assert found[3].converged
+    assert "test does not know Xe" in str(found[1])
+    assert "without atoms" in str(found[2])
+
+
+def test_time_is_shared_out_with_nothing_left(rattled_copper):
+    began = time.perf_counter()
+    found = relax([rattled_copper] * 3, as_potential(EMT()), settings=SurrogateSettings(max_steps=1, batch_size=2))
+    assert [one.steps for one in found] == [1, 1, 1]
+    assert all(one.provenance.seconds > 0 for one in found)
+    assert sum(one.provenance.seconds for one in found) <= time.perf_counter() - began
+
+
+def test_nothing_is_left_over_from_the_structures_of_an_earlier_call():
+    def cell(scale, count=7):
+        crystal = Structure.from_spacegroup("F-43m", Lattice.cubic(6.6 * scale), ["Cd", "Te"], [[0] * 3, [0.25] * 3])
+        return Structure.from_sites(crystal.sites[:count])
+
+    settings = SurrogateSettings(max_steps=1)
+    potential = load_potential("models/gfn1-defects")
+    for one in (cell(1.0), cell(0.9), cell(0.9, 6), cell(1.0)):
+        (found,), (fresh,) = (
+            relax([one], each, settings=settings) for each in (potential, load_potential("models/gfn1-defects"))
+        )
+        assert found.energy == fresh.energy
+        np.testing.assert_array_equal(found.frames[0].forces, fresh.frames[0].forces)

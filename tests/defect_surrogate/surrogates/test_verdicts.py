@@ -47,21 +47,17 @@ def test_the_first_reason_that_holds_is_given(energy, force, steps, reason, said
     assert said in detail
 
 
-def lost(start, positions):
-    return lost_atom(start.lattice, np.array(start.atomic_numbers), start.cart_coords, positions)
-
-
 def test_an_atom_is_lost_when_it_has_left_all_others(trimer):
     positions = trimer.cart_coords.copy()
-    assert lost(trimer, positions) is None
+    assert lost_atom(trimer, positions) is None
     positions[2] += [0, 1.5, 0]
-    assert lost(trimer, positions) is None
+    assert lost_atom(trimer, positions) is None
     positions[2] += [0, 3.0, 0]
-    assert lost(trimer, positions) == 2
+    assert lost_atom(trimer, positions) == "lost atom 2 (Cd): no neighbour left"
     positions[2] += [0, 15.0 - 4.5, 0]  # beside its periodic image
-    assert lost(trimer, positions) is None
+    assert lost_atom(trimer, positions) is None
 
 
 def test_an_atom_that_was_alone_is_not_lost():
     apart = Structure(Lattice.cubic(15), ["Te", "Cd"], [[1, 1, 1], [8, 8, 8]], coords_are_cartesian=True)
-    assert lost(apart, np.array([[1.0, 1, 1], [10, 8, 8]])) is None
+    assert lost_atom(apart, np.array([[1.0, 1, 1], [10, 8, 8]])) is None
