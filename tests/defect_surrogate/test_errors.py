@@ -22,5 +22,6 @@ def test_what_only_the_user_can_mend_is_told_apart():
         "DefectSurrogateError",
         "ReferenceRunError",
         "ArchiveError",
+        "StoppedError",
         "ServiceError",
     }

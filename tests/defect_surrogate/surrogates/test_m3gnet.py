@@ -11,7 +11,10 @@ from ase.build import bulk
 from matgl.apps.pes import Potential
 from matgl.ext.ase import PESCalculator
 from matgl.models import CHGNet, M3GNet, SO3Net, TensorNet
+from pymatgen.io.ase import AseAtomsAdaptor
 
+from defect_surrogate.settings import SurrogateSettings
+from defect_surrogate.surrogates import relax
 from defect_surrogate.surrogates.batch import Batch, CalculatorForceField
 from defect_surrogate.surrogates.m3gnet import is_supported
 from defect_surrogate.surrogates.matgl_checkpoints import Checkpoint, force_field, load_checkpoint
@@ -162,9 +165,25 @@ def test_networks_left_to_matgl_have_its_values_too(model):
     assert_matgls(potential(model()), [vacancy(1, (1, 2, 2)), small_cell()], energy=1e-5, force=1e-4)
 
 
+def loaded(model):
+    return force_field(Checkpoint(model=model, level_of_theory="test", card=None, made_for=None), name="test")
+
+
+def test_nothing_is_left_over_from_the_structures_of_an_earlier_call():
+    model, settings = potential(network()), SurrogateSettings(max_steps=1)
+    strained, smaller = vacancy(1, (1, 1, 1)), vacancy(1, (1, 1, 1))
+    strained.set_cell(0.9 * strained.cell.array, scale_atoms=True)
+    del smaller[-1]
+    kept = loaded(model)
+    for atoms in (vacancy(1, (1, 1, 1)), strained, smaller, vacancy(1, (1, 1, 1))):
+        start = AseAtomsAdaptor.get_structure(atoms)
+        (found,), (fresh,) = (relax([start], each, settings=settings) for each in (kept, loaded(model)))
+        assert found.energy == fresh.energy
+        np.testing.assert_array_equal(found.frames[0].forces, fresh.frames[0].forces)
+
+
 @pytest.mark.parametrize("change", [{}, {"calc_repuls": True}])
 def test_what_the_network_does_not_know_of_is_left_to_matgls_calculator(change):
     """Only who evaluates is asked: matgl 4.1.2's own calculator raises where there is repulsion."""
-    model = potential(network(), **change)
-    loaded = force_field(Checkpoint(model=model, level_of_theory="test", card=None, made_for=None), name="test")
-    assert isinstance(loaded.force_field, CalculatorForceField if change else MatglForceField)
+    found = loaded(potential(network(), **change)).force_field
+    assert isinstance(found, CalculatorForceField if change else MatglForceField)
