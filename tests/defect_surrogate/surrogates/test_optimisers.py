@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.optimize import FIRE
 
-from defect_surrogate.surrogates.optimisers import FAR, FIRST_CURVATURE, LONGEST_STEP, MEMORY, NEAR, Optimiser
+from defect_surrogate.surrogates.optimisers import FAR, FIRST_CURVATURE, LONGEST_OF_ATOM, LONGEST_STEP, MEMORY, NEAR, Optimiser
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def test_every_row_has_its_own_way_and_no_atom_goes_farther_than_allowed():
     flat = torch.tensor([[NEAR / 2, 0, 0, 0, 0, 0]] * 3).double()
     for i in range(3):
         moved = optimiser.step(state, torch.full((3, 6), 0.1 * i).double(), flat * 0.999**i)
-        assert (moved.view(3, 2, 3).norm(dim=2) <= LONGEST_STEP + 1e-12).all()
+        assert (moved.view(3, 2, 3).norm(dim=2) <= LONGEST_OF_ATOM + 1e-12).all()
 
 
 def test_a_row_that_loses_its_way_begins_anew_with_fire():
