@@ -108,8 +108,8 @@ class SurrogateSettings(Section):
     )
     optimiser: Literal["FIRE", "FIRE, then L-BFGS"] = Field(
         "FIRE, then L-BFGS",
-        description="FIRE alone, step for step as in ASE, or until forces are small, and L-BFGS for the rest: the same minima "
-        "in a third to a half of the evaluations. Our choice: the paper has FIRE.",
+        description="FIRE alone, step for step as in ASE, or until forces are small, and L-BFGS for the rest: the same minima, "
+        "seldom a lower one, in a third to a half of the evaluations. Our choice: the paper has FIRE.",
     )
     force_criterion: Literal["mean", "max"] = Field(
         "mean", description="Mean or maximum over atoms of the force norms."

@@ -97,8 +97,9 @@ lower ones: {"yes" if cpu["same_minima"] else "**no**, see the columns *missed*"
 
 {_table([_row(row) for row in cpu["defects"]])}
 
-Wall time and ratio are of all fifteen. *Missed*: basins that only ASE's FIRE reached, from a start that ended no lower here.
-*Elsewhere*: starts that ended in another basin, and by how much higher (+) or lower (-) each.
+Wall time and ratio are of all fifteen; the ways were timed one after the other, on the quiet machine within a day.
+*Missed*: basins that only ASE's FIRE reached, from a start that ended no lower here. *Elsewhere*: starts that ended in
+another basin, and by how much higher (+) or lower (-) each.
 
 What the optimiser does to this, and what rounding: this relaxer with `optimiser: FIRE` takes ASE's steps, from energies and
 forces that differ in the sixth digit.

@@ -7,7 +7,15 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.optimize import FIRE
 
-from defect_surrogate.surrogates.optimisers import FAR, FIRST_CURVATURE, LONGEST_OF_ATOM, LONGEST_STEP, MEMORY, NEAR, Optimiser
+from defect_surrogate.surrogates.optimisers import (
+    FAR,
+    FIRST_CURVATURE,
+    LONGEST_OF_ATOM,
+    LONGEST_STEP,
+    MEMORY,
+    NEAR,
+    Optimiser,
+)
 
 CPU = torch.device("cpu")
 
