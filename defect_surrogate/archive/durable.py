@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from pathlib import Path
 
 
@@ -32,6 +33,16 @@ def rename_if_absent(source: Path, target: Path) -> bool:
             return False
         raise
     return True
+
+
+def move_aside(path: Path, folder: Path) -> Path | None:
+    """Move a directory into a folder, under a name of its own; None if it is gone, since another process was first."""
+    grave = folder / f"{path.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        os.rename(path, grave)
+    except FileNotFoundError:
+        return None
+    return grave
 
 
 def write_synced(path: Path, text: str) -> None:

@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,9 +78,11 @@ class Archive:
         if not path.is_dir():
             return None
         record = self._verified(path, thorough=False)
-        if record is not None and record.key != unit.key:
+        if record is None:
+            return None
+        if record.key != unit.key:
             raise ArchiveError(f"{path}: holds key {record.key}, not {unit.key}")
-        return None if record is None else record.relaxation
+        return record.relaxation
 
     def read_frames(self, unit: Unit) -> tuple[Frame, ...]:
         """Read the frames of a finished unit.
@@ -213,8 +213,7 @@ class Archive:
             if attempt is not None:
                 shutil.rmtree(attempt, ignore_errors=True)
         self._failure_path(unit).unlink(missing_ok=True)
-        unfinished = self.unfinished(unit)
-        for file in unfinished.parent.glob(f"{unfinished.name}*"):  # drafts of killed workers, too
+        for file in self.unfinished(unit).parent.glob(f"{unit.key[:KEY_DIGITS]}*"):  # drafts of killed workers, too
             file.unlink(missing_ok=True)
         return won
 
@@ -224,8 +223,8 @@ class Archive:
 
     def record_failure(self, unit: Unit, error: BaseException) -> None:
         """Note by what the work on a unit broke; forgotten when the unit is finished."""
-        failure = Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
-        write_failure(self._failure_path(unit), failure)
+        note = Failure(unit.name, unit.key, type(error).__name__, str(error), utc_now())
+        write_failure(self._failure_path(unit), note)
 
     def failure(self, unit: Unit) -> Failure | None:
         """Return what broke at the last attempt of a unit, or None."""
@@ -255,8 +254,8 @@ class Archive:
 
     def siblings(self, unit: Unit, *, but: Collection[Path] = ()) -> Iterator[Record]:
         """Yield the finished units of the same host, defect and level, by label, but for those in the directories ``but``."""
-        of_defect = self._inside(self.root / "units" / unit.host / unit.defect)
-        for file in sorted(of_defect.glob(f"*/{unit.level}/*/unit.json")):
+        defect = self._inside(self.root / "units" / unit.host / unit.defect)
+        for file in sorted(defect.glob(f"*/{unit.level}/*/unit.json")):
             if file.parent not in but and (record := self._verified(file.parent, thorough=False)) is not None:
                 yield record
 
@@ -287,14 +286,12 @@ class Archive:
             fault = f"{type(error).__name__}: {error}"
         except (OSError, ForeignRecordError) as error:
             raise ArchiveError(f"{path}: cannot be read: {error}") from error
-        grave = self.root / "rejected" / f"{path.name}-{uuid.uuid4().hex[:8]}"
         try:
-            os.rename(path, grave)
-        except FileNotFoundError:
-            return None
+            grave = durable.move_aside(path, self.root / "rejected")
         except OSError as error:
-            raise ArchiveError(f"{path}: damaged ({fault}), and cannot be moved to {grave}: {error}") from error
-        logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
+            raise ArchiveError(f"{path}: damaged ({fault}), and cannot be moved to rejected/: {error}") from error
+        if grave is not None:
+            logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
         return None
 
     def _begin_attempt(self, unit: Unit) -> Path:
