@@ -195,11 +195,12 @@ def _relaxed(
     with progress(batch_name(), len(missing)) as advance:
         ended = 0
         for outcome in outcomes(waiting, submit, in_flight=in_flight):
-            left = [work for work in outcome.group if archive.find(work.unit) is None]
+            archived = {work.unit.name: archive.find(work.unit) for work in outcome.group}
+            left = [work for work in outcome.group if archived[work.unit.name] is None]
             if left and len(outcome.group) > 1:  # which of them broke the group shows when each is alone
                 waiting.extend(tuple(part) for part in (left[::2], left[1::2]) if part)
             for work in outcome.group:
-                relaxation = archive.find(work.unit)
+                relaxation = archived[work.unit.name]
                 if relaxation is None and (len(outcome.group) > 1 or isinstance(outcome.error, StoppedError)):
                     continue
                 ended += 1

@@ -59,7 +59,8 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
     Raises
     ------
     PotentialError
-        If the force field cannot be loaded, or a structure does not fit into memory; after the others were relaxed.
+        If the force field cannot be loaded, does not know an element, or a structure does not fit into memory; the latter two
+        after the others were relaxed.
     ArchiveError
         If a result cannot be archived.
     StoppedError

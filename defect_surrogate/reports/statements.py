@@ -197,9 +197,8 @@ def _warnings(vacancy: VacancyReport) -> list[Statement]:
         of_level = [one for one in vacancy.relaxations if one.level == level]
         diverged = [one for one in of_level if one.energy is None]
         merged = [one for one in of_level if one.reason == "merged"]
-        unconverged = [
-            one for one in of_level if one.energy is not None and one.converged is False and one not in merged
-        ]
+        ranked = [one for one in of_level if one.energy is not None and one.reason != "merged"]
+        unconverged = [one for one in ranked if one.converged is False]
         if diverged:
             warnings.append(
                 f"{_count(len(diverged), f'{level} relaxation')} diverged, not ranked: {_listed(diverged)}."
