@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from doped.core import DefectEntry
 from doped.core import Vacancy as DopedVacancy
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
+from shakenbreak.distortions import distort_and_rattle
 from shakenbreak.input import Distortions
 
 from defect_surrogate.hosts import Host
@@ -24,6 +26,9 @@ LARGEST_DISTORTION = 0.6
 """Bond distortions run from -60 % to +60 %, ShakeNBreak's range (doi:10.1038/s41524-023-00973-1)."""
 
 UNPERTURBED = "Unperturbed"
+
+CLOSEST = 1.0
+"""Distance of two atoms, in Å, below which a start is dropped: ShakeNBreak's."""
 
 FROM_SURROGATE = "_from_surrogate"
 """Ending of the label of a reference relaxation that starts from a surrogate minimum, ShakeNBreak's ``_from_`` convention."""
@@ -60,11 +65,14 @@ class SamplingSet:
     structures
         ``Unperturbed`` first, then the bond distortions ascending, then ``Dimer``.
     dropped
-        Labels that ShakeNBreak dropped because two atoms came closer than 1 Å.
+        Labels dropped because two atoms came closer than 1 Å.
+    duplicates
+        Labels left out because an earlier start is nearly the same.
     """
 
     structures: tuple[SamplingStructure, ...]
     dropped: tuple[str, ...]
+    duplicates: tuple[str, ...] = ()
 
 
 def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> SamplingSet:
@@ -94,7 +102,7 @@ def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> 
     requests: list[float | str] = ["Rattled"] if vacancy.missing_electrons == 0 else [*factors]
     structures = [SamplingStructure(vacancy, UNPERTURBED, vacancy.ideal_structure, None)]
     dropped = []
-    for request in [*requests, "Dimer"]:
+    for request in [*requests, *([] if settings.dimer_bond_length is None else ["Dimer"])]:
         label = request if isinstance(request, str) else f"Bond_Distortion_{request + 0.0:.1%}"
         seed = _seed(settings.seed, vacancy, label)
         structure = _distorted(
@@ -107,6 +115,59 @@ def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> 
     if dropped:
         logger.warning("%s/%s: dropped, atoms closer than 1 Å: %s", host.name, vacancy.label, ", ".join(dropped))
     return SamplingSet(tuple(structures), tuple(dropped))
+
+
+def distort_sites(
+    vacancy: Vacancy, host: Host, sites: Sequence[int], *, distortion: float, label: str, settings: DistortionSettings
+) -> SamplingStructure | None:
+    """Change the distances of given neighbours to the vacant site together, and rattle the rest of the cell.
+
+    Parameters
+    ----------
+    vacancy
+        The vacancy.
+    host
+        Its host.
+    sites
+        Indices of the neighbours in the ideal structure.
+    distortion
+        Fractional change of the distances, e.g. −0.3.
+    label
+        Of the start, from which its seed is derived.
+    settings
+        Rattle and seed.
+
+    Returns
+    -------
+    SamplingStructure or None
+        None where two atoms came closer than 1 Å, which ShakeNBreak drops, too.
+    """
+    ideal = vacancy.ideal_structure.copy()
+    ideal.add_oxidation_state_by_element(host.oxidation_states)
+    seed = _seed(settings.seed, vacancy, label)
+    captured = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        warnings.simplefilter("ignore")
+        distorted = distort_and_rattle(
+            ideal,
+            distortion_factor=1 + distortion,
+            num_nearest_neighbours=len(sites),
+            frac_coords=np.array(vacancy.fractional_position),
+            distorted_atoms=list(sites),
+            stdev=settings.rattle_standard_deviation,
+            seed=seed,
+        )
+    structure = distorted["distorted_structure"].copy()
+    structure.remove_oxidation_states()
+    if closest_distance(structure) < CLOSEST:
+        return None
+    return SamplingStructure(vacancy, label, structure, seed)
+
+
+def closest_distance(structure: Structure) -> float:
+    """Return the shortest distance between two of at least two atoms, nearest images, in Å."""
+    distances = structure.distance_matrix
+    return float(distances[np.triu_indices(len(structure), k=1)].min())
 
 
 def _defect_entry(vacancy: Vacancy, host: Host) -> DefectEntry:

@@ -21,6 +21,10 @@ class HostError(InputError):
     """A host crystal cannot be read, or cannot be searched."""
 
 
+class AlloyError(InputError):
+    """An alloy cannot be made of its end members, or not at a composition."""
+
+
 class PotentialError(InputError):
     """A force field cannot be loaded, is out of date, or does not cover the host."""
 

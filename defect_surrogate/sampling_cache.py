@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pymatgen.core import Structure
 from defect_surrogate.distortions import SamplingSet, SamplingStructure, sampling_set
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import digest
-from defect_surrogate.settings import DistortionSettings
+from defect_surrogate.settings import Section, SettingsT
 from defect_surrogate.vacancies import Vacancy
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,12 @@ DECISIVE = ("defect-surrogate", "shakenbreak", "doped", "hiphive", "pymatgen-cor
 
 
 def cached_sampling_set(
-    vacancy: Vacancy, host: Host, settings: DistortionSettings, *, cache: Path | None
+    vacancy: Vacancy,
+    host: Host,
+    settings: SettingsT,
+    *,
+    cache: Path | None,
+    make: Callable[[Vacancy, Host, SettingsT], SamplingSet] = sampling_set,  # type: ignore[assignment]
 ) -> SamplingSet:
     """Return the sampling structures of a vacancy: from a file, or else made and kept in it.
 
@@ -38,33 +44,36 @@ def cached_sampling_set(
     host
         Its host.
     settings
-        Increment, dimer length, rattle and seed.
+        What ``make`` is given.
     cache
         Folder with a file for each vacancy, made when missing; nothing is kept when None.
+    make
+        Makes the structures.
 
     Returns
     -------
     SamplingSet
-        As ``sampling_set`` makes it.
+        As ``make`` makes it.
     """
     if cache is None:
-        return sampling_set(vacancy, host, settings)
+        return make(vacancy, host, settings)
     path = cache / host.name / f"{vacancy.label}.json"
     key = _key(vacancy, host, settings)
     found = _read(path, key, vacancy)
     if found is None:
-        found = sampling_set(vacancy, host, settings)
+        found = make(vacancy, host, settings)
         _write(path, key, found)
     return found
 
 
-def _key(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> str:
+def _key(vacancy: Vacancy, host: Host, settings: Section) -> str:
     """Digest of all that decides the structures, at full precision."""
     return digest(
         {
             "supercell": _exact(host.supercell),
             "oxidation_states": dict(host.oxidation_states),
             "vacancy": [vacancy.host, vacancy.label, vacancy.element, vacancy.site_index, vacancy.missing_electrons],
+            "neighbours": list(vacancy.neighbour_sites),
             "position": list(vacancy.fractional_position),
             "ideal": _exact(vacancy.ideal_structure),
             "settings": settings.model_dump(),
@@ -91,7 +100,7 @@ def _read(path: Path, key: str, vacancy: Vacancy) -> SamplingSet | None:
             SamplingStructure(vacancy, one["label"], Structure.from_dict(one["structure"]), one["seed"])
             for one in content["structures"]
         )
-        return SamplingSet(structures, tuple(content["dropped"]))
+        return SamplingSet(structures, tuple(content["dropped"]), tuple(content["duplicates"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -104,6 +113,7 @@ def _write(path: Path, key: str, sampling: SamplingSet) -> None:
         {"label": one.label, "structure": one.structure.as_dict(), "seed": one.seed} for one in sampling.structures
     ]
     content = {"key": key, "structures": structures, "dropped": list(sampling.dropped)}
+    content["duplicates"] = list(sampling.duplicates)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

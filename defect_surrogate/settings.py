@@ -90,7 +90,9 @@ class DistortionSettings(Section):
     """The ShakeNBreak sampling structures: 13 bond distortions, a dimer and the unperturbed structure by default."""
 
     increment: float = Field(0.1, gt=0, le=0.6, description="Step of the bond distortions between -60 % and +60 %.")
-    dimer_bond_length: float = Field(2.0, gt=0.5, le=5.0, description="Length of the enforced dimer, in Å.")
+    dimer_bond_length: float | None = Field(
+        2.0, gt=0.5, le=5.0, description="Length of the enforced dimer, in Å; no such start if null."
+    )
     rattle_standard_deviation: float | None = Field(
         None, gt=0, le=1.0, description="Of the rattle, in Å; 10 % of the bulk bond length when absent."
     )

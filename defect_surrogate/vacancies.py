@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,11 @@ class Vacancy:
         Fractional coordinates of the removed site in the supercell, shape (3,).
     neighbours
         Symbols of the nearest neighbours, sorted.
+    neighbour_sites
+        Indices of these in ``ideal_structure``, in the same order.
     multiplicity
-        Number of equivalent sites per primitive cell; None when not known.
+        Number of equivalent sites per primitive cell; in an alloy, of sites with this environment per supercell. None when
+        not known.
     missing_electrons
         Valence electrons taken away with the atom: its oxidation state plus the charge; None when not known.
     ideal_structure
@@ -57,6 +60,7 @@ class Vacancy:
     site_index: int
     fractional_position: tuple[float, float, float]
     neighbours: tuple[str, ...]
+    neighbour_sites: tuple[int, ...]
     multiplicity: int | None
     missing_electrons: int | None
     ideal_structure: Structure
@@ -116,6 +120,72 @@ def find_vacancies(host: Host, settings: VacancySettings) -> tuple[Vacancy, ...]
     return vacancies
 
 
+def nearest_neighbours(structure: Structure, site_index: int) -> tuple[int, ...]:
+    """Find the nearest neighbours of a site by CrystalNN (doi:10.1021/acs.inorgchem.0c02996).
+
+    Parameters
+    ----------
+    structure
+        n sites.
+    site_index
+        Index of the site.
+
+    Returns
+    -------
+    tuple of int
+        Indices of the neighbours, ascending; one that several images of are neighbours occurs as often.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = CrystalNN().get_nn_info(structure, site_index)
+    return tuple(sorted(int(neighbour["site_index"]) for neighbour in found))
+
+
+def make_vacancy(
+    host: Host, site_index: int, *, name: str, charge: int, neighbours: Sequence[int], multiplicity: int | None
+) -> Vacancy:
+    """Remove a site from the supercell of a host.
+
+    Parameters
+    ----------
+    host
+        Its host.
+    site_index
+        Index of the site in the supercell.
+    name
+        Of the vacancy, without charge.
+    charge
+        Charge state, units of e.
+    neighbours
+        Indices of the nearest neighbours in the supercell.
+    multiplicity
+        Number of sites like it; None when not known.
+
+    Returns
+    -------
+    Vacancy
+        With the ideal structure.
+    """
+    element = host.supercell[site_index].specie.symbol
+    ideal = host.supercell.copy()
+    ideal.remove_sites([site_index])
+    around = sorted((host.supercell[index].specie.symbol, index - (index > site_index)) for index in neighbours)
+    x, y, z = (float(value) for value in host.supercell.frac_coords[site_index])
+    return Vacancy(
+        host=host.name,
+        name=name,
+        charge=charge,
+        element=element,
+        site_index=site_index,
+        fractional_position=(x, y, z),
+        neighbours=tuple(symbol for symbol, _ in around),
+        neighbour_sites=tuple(index for _, index in around),
+        multiplicity=multiplicity,
+        missing_electrons=round(host.oxidation_states[element] + charge),
+        ideal_structure=ideal,
+    )
+
+
 def _neutral_entries(
     supercell: Structure, oxidation_states: dict[str, float], elements: tuple[str, ...]
 ) -> list[DefectEntry]:
@@ -140,24 +210,13 @@ def _neutral_entries(
 def _vacancy(host: Host, entry: DefectEntry, charge: int) -> Vacancy:
     element = entry.defect.site.specie.symbol
     site_index = _closest_site(host.supercell, element, np.asarray(entry.sc_defect_frac_coords))
-    ideal = host.supercell.copy()
-    ideal.remove_sites([site_index])
-    missing = host.oxidation_states[element] + charge
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        neighbours = CrystalNN().get_nn_info(host.supercell, site_index)
-    x, y, z = (float(value) for value in host.supercell.frac_coords[site_index])
-    return Vacancy(
-        host=host.name,
+    return make_vacancy(
+        host,
+        site_index,
         name=entry.name.rsplit("_", 1)[0],
         charge=charge,
-        element=element,
-        site_index=site_index,
-        fractional_position=(x, y, z),
-        neighbours=tuple(sorted(neighbour["site"].specie.symbol for neighbour in neighbours)),
+        neighbours=nearest_neighbours(host.supercell, site_index),
         multiplicity=int(entry.defect.multiplicity),
-        missing_electrons=round(missing),
-        ideal_structure=ideal,
     )
 
 

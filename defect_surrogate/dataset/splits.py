@@ -61,6 +61,7 @@ def split_by_composition(
     test_share: float = TEST_SHARE,
     validation_share: float = VALIDATION_SHARE,
     seen_share: float = SEEN_SHARE,
+    seen_per_relaxation: int | None = None,
 ) -> Split:
     """Split a dataset so that validation and test have compositions that training has not.
 
@@ -80,6 +81,9 @@ def split_by_composition(
     seen_share
         Fraction of the frames of training compositions that go to ``validation_seen``, evenly spaced in energy within each
         defect.
+    seen_per_relaxation
+        Frames of each relaxation of a training defect that go there instead, evenly spaced between its first and its last; of
+        one with less than twice as many frames half of them.
 
     Returns
     -------
@@ -111,7 +115,11 @@ def split_by_composition(
     }
     held = _draw(traits, held, shares, weights=_defects(dataset), seed=seed)
     train = dataset.select(lambda frame: frame.composition not in held["test"] | held["validation"])
-    seen = _spread_in_energy(train.frames, round(seen_share * len(train)))
+    seen = (
+        _spread_in_energy(train.frames, round(seen_share * len(train)))
+        if seen_per_relaxation is None
+        else _spread_in_time(train.frames, seen_per_relaxation)
+    )
     return Split(
         train=train.select(lambda frame: frame not in seen),
         validation_unseen=dataset.select(lambda frame: frame.composition in held["validation"]),
@@ -240,3 +248,16 @@ def _spread_in_energy(frames: Sequence[LabelledFrame], count: int) -> frozenset[
     """Take frames at even intervals in the order of energy within each defect: evenly in time would favour some ionic steps."""
     order = sorted(frames, key=lambda frame: (frame.host, frame.defect, frame.energy, frame.name))
     return frozenset(order[int((position + 0.5) * len(order) / count)] for position in range(count))
+
+
+def _spread_in_time(frames: Sequence[LabelledFrame], count: int) -> frozenset[LabelledFrame]:
+    """Take frames at even intervals of each relaxation of a defect."""
+    relaxations: dict[tuple[str, str, str], list[LabelledFrame]] = {}
+    for frame in frames:
+        if not frame.is_bulk:
+            relaxations.setdefault((frame.host, frame.defect, frame.label), []).append(frame)
+    taken: list[LabelledFrame] = []
+    for one in relaxations.values():
+        wanted = min(count, len(one) // 2)
+        taken += [one[int((position + 0.5) * len(one) / wanted)] for position in range(wanted)]
+    return frozenset(taken)

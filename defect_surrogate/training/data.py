@@ -76,7 +76,8 @@ def training_data(folders: Sequence[str], *, split: SplitSettings, frames: Frame
     cleaned = drop_high_energies(_named(merged(datasets, folders), split), window=frames.energy_window)
     for dropped in cleaned.dropped:
         logger.info("%s", dropped)
-    even = evenly_spaced(cleaned.dataset, per_relaxation=frames.per_relaxation, bulk_per_host=frames.bulk_per_host)
+    per_relaxation = frames.per_relaxation + (split.seen_per_relaxation or 0)
+    even = evenly_spaced(cleaned.dataset, per_relaxation=per_relaxation, bulk_per_host=frames.bulk_per_host)
     parts = split_by_composition(
         even,
         seed=split.seed,
@@ -86,6 +87,7 @@ def training_data(folders: Sequence[str], *, split: SplitSettings, frames: Frame
         test_share=split.test_fraction,
         validation_share=split.validation_fraction,
         seen_share=split.seen_fraction,
+        seen_per_relaxation=split.seen_per_relaxation,
     )
     train = parts.train if frames.method == "evenly spaced" else _by_direct(cleaned.dataset, parts, total=frames.total)
     return TrainingData(

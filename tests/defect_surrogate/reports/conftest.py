@@ -48,7 +48,7 @@ def cdte(hse_search: Path) -> Host:
 def v_cd(cdte: Host) -> Vacancy:
     ideal = cdte.supercell.copy()
     ideal.remove_sites([0])
-    return Vacancy("CdTe", "v_Cd", 0, "Cd", 0, (0.0, 0.0, 0.0), ("Te",) * 4, 1, 2, ideal)
+    return Vacancy("CdTe", "v_Cd", 0, "Cd", 0, (0.0, 0.0, 0.0), ("Te",) * 4, (), 1, 2, ideal)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,218 @@
+"""The end members of an alloy: pure crystals of one prototype that differ in the species of one sublattice.
+
+All are brought to one supercell with the same sites in the same order, that of the one with the least volume per atom, so that
+periodic images are far enough apart at every composition. Two crystals are of one prototype when pymatgen's StructureMatcher
+maps one onto the other with the species of the mixing sublattice exchanged.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+from scipy.linalg import polar
+
+from defect_surrogate.alloys.settings import AlloySettings
+from defect_surrogate.errors import AlloyError
+from defect_surrogate.hosts import Host, read_host
+from defect_surrogate.settings import HostSettings
+
+LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.2, 5.0
+"""Of the matcher: relative difference of lengths, distance of sites over the cube root of the volume per atom, degrees. Ours:
+lattice constants of CdTe and CdSe differ by 6 %, c/a of AgGaS2 and AgInS2 by 7 %; zinc blende and wurtzite do not match."""
+
+
+@dataclass(frozen=True)
+class Alloy:
+    """End members brought to one supercell.
+
+    Attributes
+    ----------
+    hosts
+        The end members.
+    species
+        Of each on the mixing sublattice.
+    cells
+        Supercell of each, n sites in one order, with the species of the first on the mixing sublattice.
+    sites
+        Indices of the mixing sublattice.
+    oxidation_states
+        Of all elements, by symbol, units of e.
+    """
+
+    hosts: tuple[Host, ...]
+    species: tuple[str, ...]
+    cells: tuple[Structure, ...]
+    sites: tuple[int, ...]
+    oxidation_states: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """The alloy in one word, e.g. ``Cd(Te,Se)``."""
+        composition = self.hosts[0].unit_cell.composition.reduced_composition
+        amounts = {element.symbol: amount for element, amount in composition.items()}
+        mixed = f"({','.join(self.species)})"
+        return "".join(
+            f"{mixed if symbol == self.species[0] else symbol}{'' if amount == 1 else f'{amount:g}'}"
+            for symbol, amount in amounts.items()
+        )
+
+
+def read_end_members(settings: AlloySettings, host_settings: HostSettings) -> tuple[Host, ...]:
+    """Read the end members of an alloy.
+
+    Parameters
+    ----------
+    settings
+        Their files.
+    host_settings
+        Oxidation states and supercell; each end member is named after its file.
+
+    Returns
+    -------
+    tuple of Host
+        In the order of the settings.
+
+    Raises
+    ------
+    HostError
+        If one of them cannot be used.
+    AlloyError
+        If two have one name.
+    """
+    hosts = tuple(
+        read_host(path, host_settings.model_copy(update={"name": Path(path).name.split(".")[0]}))
+        for path in settings.end_members
+    )
+    names = [host.name for host in hosts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise AlloyError(f"end members {', '.join(settings.end_members)}: {twice[0]} names two of them")
+    return hosts
+
+
+def make_alloy(hosts: Sequence[Host], sublattice: str) -> Alloy:
+    """Bring end members to one supercell.
+
+    Parameters
+    ----------
+    hosts
+        At least two end members.
+    sublattice
+        Element of the first whose sites are mixed.
+
+    Returns
+    -------
+    Alloy
+        With the sites of the first end member's crystal, in the orientation of the one of least volume.
+
+    Raises
+    ------
+    AlloyError
+        If the first end member has no such element, another does not differ from it in just this element, is not of the same
+        prototype, or has other oxidation states on the other sublattices.
+    """
+    elements = {site.specie.symbol for site in hosts[0].unit_cell}
+    if sublattice not in elements:
+        raise AlloyError(
+            f"{hosts[0].name}: no sublattice of {sublattice}: its elements are {', '.join(sorted(elements))}"
+        )
+    species = (sublattice, *(_replacement(host, elements, sublattice, first=hosts[0].name) for host in hosts[1:]))
+    if twice := sorted({one for one in species if species.count(one) > 1}):
+        raise AlloyError(f"{', '.join(host.name for host in hosts)}: two end members have {twice[0]} on the sublattice")
+    cells = [_with_first_species(host.unit_cell, mine, sublattice) for host, mine in zip(hosts, species, strict=True)]
+    smallest = min(range(len(hosts)), key=lambda i: hosts[i].unit_cell.volume / len(hosts[i].unit_cell))
+    template = _with_first_species(hosts[smallest].supercell, species[smallest], sublattice)
+    matched = tuple(_matched(template, cell, hosts, i, of=smallest) for i, cell in enumerate(cells))
+    return Alloy(
+        hosts=tuple(hosts),
+        species=species,
+        cells=matched,
+        sites=tuple(i for i, site in enumerate(template) if site.specie.symbol == sublattice),
+        oxidation_states=_oxidation_states(hosts, species),
+    )
+
+
+def averaged_cell(alloy: Alloy, fractions: Sequence[float]) -> Structure:
+    """Average the end members' supercells by Vegard's rule (doi:10.1007/BF01349680).
+
+    Parameters
+    ----------
+    alloy
+        The end members.
+    fractions
+        Share of each, summing to 1.
+
+    Returns
+    -------
+    Structure
+        n sites with the species of the first end member. The stretch that takes the first lattice to each of the others is
+        averaged, so that every length is, and the orientation stays; positions are averaged in fractional coordinates.
+    """
+    first = alloy.cells[0]
+    stretches = [_stretch(first, cell) for cell in alloy.cells]
+    stretch = np.einsum("i,ijk->jk", fractions, stretches)
+    offsets = [cell.frac_coords - first.frac_coords for cell in alloy.cells]
+    offset = np.einsum("i,ijk->jk", fractions, [one - np.round(one) for one in offsets])
+    return Structure(first.lattice.matrix @ stretch, first.species, first.frac_coords + offset)
+
+
+def _replacement(host: Host, elements: set[str], sublattice: str, *, first: str) -> str:
+    own = {site.specie.symbol for site in host.unit_cell}
+    new, gone = sorted(own - elements), sorted(elements - own)
+    if len(new) != 1 or gone != [sublattice]:
+        raise AlloyError(
+            f"{host.name}: differs from {first} by more than the species on the {sublattice} sublattice: its elements are "
+            f"{', '.join(sorted(own))}"
+        )
+    return new[0]
+
+
+def _with_first_species(structure: Structure, mine: str, first: str) -> Structure:
+    replaced = structure.copy()
+    replaced.replace_species({mine: first})
+    return replaced
+
+
+def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index: int, *, of: int) -> Structure:
+    """Return a cell as a supercell with the sites of the template; the template itself where it is that of the same host."""
+    matcher = StructureMatcher(
+        ltol=LENGTH_TOLERANCE,
+        stol=SITE_TOLERANCE,
+        angle_tol=ANGLE_TOLERANCE,
+        primitive_cell=False,
+        scale=True,
+        attempt_supercell=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = template if index == of else matcher.get_s2_like_s1(template, cell)
+    if found is None or [one.specie for one in found] != [one.specie for one in template]:
+        symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
+        raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")
+    return Structure(found.lattice, found.species, found.frac_coords)
+
+
+def _space_group(structure: Structure) -> str:
+    return str(structure.get_space_group_info(symprec=0.01)[0])
+
+
+def _stretch(first: Structure, other: Structure) -> NDArray[np.float64]:
+    """Return the symmetric stretch of the deformation of one lattice into another, shape (3, 3), without its rotation."""
+    deformation = np.linalg.solve(first.lattice.matrix, other.lattice.matrix)
+    return np.asarray(polar(deformation.T, side="right")[1])
+
+
+def _oxidation_states(hosts: Sequence[Host], species: Sequence[str]) -> dict[str, float]:
+    states: dict[str, float] = {}
+    for host in hosts:
+        for element, state in host.oxidation_states.items():
+            if abs(states.setdefault(element, state) - state) > 0.01:
+                raise AlloyError(
+                    f"{host.name}: {element} has oxidation state {state:+g} here and {states[element]:+g} in another end member "
+                    f"of {', '.join(species)}; set host.oxidation_states"
+                )
+    return states
