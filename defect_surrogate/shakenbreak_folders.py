@@ -35,7 +35,7 @@ HIGH_ENERGY = "_High_Energy"
 """Ending of a folder that ShakeNBreak has set aside."""
 
 _BOND_DISTORTION = "Bond_Distortion_"
-_DISTORTION_FOLDER = re.compile(r"(Unperturbed|Rattled|Dimer|Bond_Distortion_)")
+_DISTORTION_FOLDER = re.compile(r"(Unperturbed|Rattled|Dimer|Bond_Distortion_|Transferred_)")
 _RENAMED_ENERGIES = re.compile(r"_\d{4}-\d\d-\d\d-\d\d-\d\d$")  # snb-parse's earlier files, by date and time
 
 

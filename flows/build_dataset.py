@@ -1,7 +1,6 @@
 """The reference searches of a list of hosts as a Prefect flow: the data a surrogate is trained on and measured against."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +10,14 @@ from pydantic import Field
 
 from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
-from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings
-from flows.hosts import Work
+from flows.batches import with_reference
 from flows.progress import show_own_lines
 from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
 from flows.run_folder import create_build, locked
-from flows.search_host import Batch, Out, relax_with_reference
+from flows.search_host import Out
 from flows.training_driver import host_names
-from flows.workers import local_workers
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +57,8 @@ def build_dataset(
     names = host_names(sources)
     with locked(Path(out)):
         folder = create_build(Path(out), sources, settings)
-        folder.archive.clear_dead_attempts()
-        folder.archive.clear_stop_request()
-        folder.note_units([], first=True)
-
-        def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
-            folder.note_units(work.unit for work in works)
-            count = min(settings.workers.reference, max(1, len(works)))
-            workers = local_workers(count, deaths_allowed=settings.workers.retries)
-            by_reference = relax_with_reference.with_options(task_runner=workers)
-            return by_reference(Batch(works=tuple(works)), folder.archive.root, settings.workers)
-
+        folder.begin()
+        relax_reference = with_reference(folder, settings.workers)
         for done, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
             logger.info("%s: host %d of %d", name, done, len(sources))
             try:

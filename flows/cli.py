@@ -23,6 +23,7 @@ from flows.cli_archive import pack, reindex, unpack
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 
 if TYPE_CHECKING:
+    from defect_surrogate.reports.alloy_schema import AlloyReport
     from defect_surrogate.reports.schema import CampaignReport
     from defect_surrogate.settings import SearchSettings
 
@@ -126,12 +127,43 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
 
 
 @app.command(epilog=EPILOG)
-def resume(run: Run, as_json: Json = False) -> None:
-    """Continue a search that was interrupted, or try again what broke; finished units are not run again."""
-    with _errors(resume=run):
-        from flows.driver import run_search  # noqa: PLC0415
-        from flows.run_folder import open_run  # noqa: PLC0415
+def sweep(
+    settings_file: Annotated[
+        Path, typer.Argument(metavar="SETTINGS", help="YAML file of settings; see docs/reference.", show_default=False)
+    ],
+    out: Out,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Search the vacancies of an alloy, in every environment, at several compositions.
 
+    Work that the folder of the sweep holds already is not done again.
+    """
+    with _errors(resume=None if dry_run else out):
+        from flows.sweep_folder import read_sweep_settings  # noqa: PLC0415  (seconds to import)
+
+        settings = read_sweep_settings(settings_file)
+        if dry_run:
+            from flows.plan import sweep_plan_text  # noqa: PLC0415
+
+            typer.echo(sweep_plan_text(settings), nl=False)
+            return
+        from flows.driver import run_sweep  # noqa: PLC0415
+
+        _finish_sweep(run_sweep(out, settings), out, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def resume(run: Run, as_json: Json = False) -> None:
+    """Continue a search or a sweep that was interrupted, or try again what broke; finished units are not run again."""
+    with _errors(resume=run):
+        from flows.driver import run_search, run_sweep  # noqa: PLC0415
+        from flows.run_folder import open_run  # noqa: PLC0415
+        from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
+
+        if is_sweep(run):
+            _finish_sweep(run_sweep(run, open_sweep(run).settings), run, as_json=as_json)
+            return
         folder = open_run(run)
         _finish(run_search(folder.source, run, folder.settings), run, as_json=as_json)
 
@@ -160,21 +192,26 @@ def analyse(
 
 @app.command(epilog=EPILOG)
 def report(run: Run, as_json: Json = False) -> None:
-    """Write the report of a run anew from its archive, also while the search is running."""
+    """Write the report of a search or a sweep anew from its archive, also while it is running."""
     with _errors(resume=None):
-        from flows.driver import rebuild_report  # noqa: PLC0415
+        from flows.driver import rebuild_report, rebuild_sweep  # noqa: PLC0415
+        from flows.sweep_folder import is_sweep  # noqa: PLC0415
 
+        if is_sweep(run):
+            _finish_sweep(rebuild_sweep(run), run, as_json=as_json)
+            return
         _finish(rebuild_report(run), run, as_json=as_json)
 
 
 @app.command(epilog=EPILOG)
 def status(run: Run, as_json: Json = False) -> None:
-    """Count what is finished, running and failed in a run, of a search or of build-dataset."""
+    """Count what is finished, running and failed in a run, of a search, a sweep or build-dataset."""
     with _errors(resume=None):
         from flows.driver import count_units  # noqa: PLC0415
-        from flows.run_folder import open_folder  # noqa: PLC0415
+        from flows.run_folder import WorkFolder, open_folder  # noqa: PLC0415
+        from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
 
-        folder = open_folder(run)
+        folder: WorkFolder = open_sweep(run) if is_sweep(run) else open_folder(run)
         counts, failures = count_units(folder), folder.archive.failures()
         if as_json:
             content = {"counts": [asdict(one) for one in counts], "failures": [asdict(one) for one in failures]}
@@ -251,6 +288,23 @@ def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> N
         typer.echo(
             f"without a result: {failed} units failed, {unfinished} not run yet; the report names them", err=True
         )
+        raise typer.Exit(FAILURES)
+
+
+def _finish_sweep(found: "AlloyReport", out: Path, *, as_json: bool) -> None:
+    from defect_surrogate.reports.alloy import alloy_json  # noqa: PLC0415
+    from defect_surrogate.reports.alloy_page import alloy_rows, alloy_statements  # noqa: PLC0415
+    from flows.progress import show_table  # noqa: PLC0415
+    from flows.sweep_results import failed_count  # noqa: PLC0415
+
+    if as_json:
+        typer.echo(alloy_json(found), nl=False)
+    else:
+        typer.echo("\n".join(alloy_statements(found)))
+        show_table(alloy_rows(found))
+        typer.echo(f"report: {out / 'report.html'}")
+    if failed := failed_count(found):
+        typer.echo(f"without a result: {failed} units or compositions; the report names them", err=True)
         raise typer.Exit(FAILURES)
 
 

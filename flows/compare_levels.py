@@ -34,12 +34,12 @@ from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vacancies import Vacancy
 from defect_surrogate.vasp import check_executable, reference_method
+from flows.batches import Batch, relax_with_reference
 from flows.hosts import Relax, Work
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.run_folder import RunFolder, locked, open_run
 from flows.search import HostSearch, VacancySearch, archived_search
-from flows.search_host import Batch, relax_with_reference
 from flows.workers import local_workers
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.alloys.settings import SweepSettings
+from defect_surrogate.archive import Archive, reindex
 from defect_surrogate.archive.store import KEY_DIGITS
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import InputError
+from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.run_folder import WorkFolder, locked, open_run
@@ -83,6 +85,35 @@ def run_search(source: str, out: Path, settings: SearchSettings) -> CampaignRepo
             return search_host(source, str(out), settings)
 
 
+def run_sweep(out: Path, settings: SweepSettings) -> AlloyReport:
+    """Search an alloy at all its compositions in a folder, with the Prefect server there is or one of its own.
+
+    Parameters
+    ----------
+    out
+        Folder of the sweep.
+    settings
+        Of the sweep.
+
+    Returns
+    -------
+    AlloyReport
+        Also written into the folder.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If the sweep cannot be done at all.
+    """
+    with served(out) as server:
+        for path in settings.alloy.end_members:
+            check_crystal(*read_crystal(path))
+        from flows.sweep_alloy import sweep_alloy  # noqa: PLC0415  (takes seconds, in which the server starts)
+
+        with server.ready():
+            return sweep_alloy(str(out), settings)
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator["Server"]:
     """Give flows a Prefect server: the one there is, or one whose database is in a folder, which starts meanwhile.
@@ -151,7 +182,45 @@ def rebuild_report(path: Path) -> CampaignReport:
     from flows.search import archived_search  # noqa: PLC0415  (seconds to import)
 
     run = open_run(path)
-    return write_results(run, archived_search(run))
+    report = write_results(run, [archived_search(run)])
+    reindex(run.archive)
+    return report
+
+
+def rebuild_sweep(path: Path) -> AlloyReport:
+    """Make the reports of a sweep anew from its archive.
+
+    Parameters
+    ----------
+    path
+        Folder of the sweep.
+
+    Returns
+    -------
+    AlloyReport
+        Of what the archive holds.
+    """
+    from flows.alloy_search import plan_sweep, search_alloy  # noqa: PLC0415
+    from flows.hosts import looked_up  # noqa: PLC0415
+    from flows.sweep_folder import open_sweep  # noqa: PLC0415
+    from flows.sweep_results import write_composition, write_sweep  # noqa: PLC0415
+
+    folder = open_sweep(path)
+    plan = plan_sweep(folder.settings)
+    look_up = looked_up(folder.archive)
+    for composition in plan.compositions:
+        found = search_alloy(
+            composition,
+            plan,
+            folder.settings,
+            relax_surrogate=look_up,
+            relax_reference=look_up,
+            cache=folder.sampling,
+        )
+        write_composition(folder.composition(composition.name), found)
+    report = write_sweep(folder, plan, lost={})
+    reindex(folder.archive)
+    return report
 
 
 def count_units(folder: WorkFolder) -> tuple[Count, ...]:

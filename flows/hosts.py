@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from defect_surrogate.archive import Archive
 from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.hosts import Host, host_with_relaxed_cell
 from defect_surrogate.reconstruction import anion_bonds
@@ -36,6 +37,27 @@ class Work:
 
 Relax = Callable[[Sequence[Work]], dict[str, Relaxation]]
 """Relaxes units and returns those that have a result, by the name of the unit."""
+
+
+def looked_up(archive: Archive) -> Relax:
+    """Return what takes results from an archive; nothing is computed.
+
+    Parameters
+    ----------
+    archive
+        Finished units.
+
+    Returns
+    -------
+    callable
+        Looks works up.
+    """
+
+    def relax(works: Sequence[Work]) -> dict[str, Relaxation]:
+        found = {work.unit.name: archive.find(work.unit) for work in works}
+        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
+
+    return relax
 
 
 @dataclass(frozen=True)

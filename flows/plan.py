@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
+from flows.alloy_search import plan_sweep
 from flows.hosts import Work
 from flows.search import HostSearch, search
 
@@ -138,10 +140,50 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sweep_plan_text(settings: SweepSettings) -> str:
+    """Say what a sweep would search, for a terminal; nothing is made but the supercells.
+
+    Parameters
+    ----------
+    settings
+        Of the sweep.
+
+    Returns
+    -------
+    str
+        Lines, ending with a newline.
+    """
+    plan = plan_sweep(settings)
+    ends = ", ".join(
+        f"{host.name} ({species})" for host, species in zip(plan.alloy.hosts, plan.alloy.species, strict=True)
+    )
+    first = plan.supercells[0][0].host.supercell
+    lines = [
+        f"{plan.alloy.name}: supercells of {len(first)} atoms, {len(plan.alloy.sites)} sites mix; end members {ends}"
+    ]
+    searched = 0
+    for composition, found in zip(plan.compositions, plan.environments, strict=True):
+        shares = ", ".join(
+            f"{species} {fraction:.4g} (asked {asked:.4g})"
+            for species, fraction, asked in zip(
+                composition.species, composition.fractions, composition.requested, strict=True
+            )
+        )
+        lines.append(f"{composition.name}: {shares}")
+        for number, environments in enumerate(found, start=1):
+            sites = "; ".join(f"{one.element} with {one.words} ({len(one.sites)} sites)" for one in environments)
+            lines.append(f"  {number}: {sites}")
+            searched += sum(min(len(one.sites), settings.environments.representatives) for one in environments)
+    lines.append(
+        f"{searched} vacancies would be searched, each with the finer set and the minima of the others as starts"
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _vacancies(result: HostSearch) -> tuple[PlannedVacancy, ...]:
     planned = []
     for one in result.vacancies:
-        vacancy = one.sampling.structures[0].vacancy
+        vacancy = one.vacancy
         labels = tuple(start.label for start in one.sampling.structures)
         planned.append(PlannedVacancy(vacancy.label, vacancy.environment, labels, one.sampling.dropped))
     return tuple(planned)

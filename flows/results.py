@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
-from defect_surrogate.archive import Archive, reindex
+from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Level, Unit
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
@@ -20,15 +20,15 @@ from flows.run_folder import RunFolder
 from flows.search import HostSearch, VacancySearch
 
 
-def write_results(run: RunFolder, search: HostSearch) -> CampaignReport:
+def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignReport:
     """Write report, table, page, minima, and relaxed structures in ShakeNBreak's layout.
 
     Parameters
     ----------
     run
         Where to.
-    search
-        What was searched and found so far.
+    searches
+        What was searched and found so far, host by host.
 
     Returns
     -------
@@ -36,27 +36,30 @@ def write_results(run: RunFolder, search: HostSearch) -> CampaignReport:
         The content of ``campaign.json``.
     """
     settings = run.settings
-    reports = [_vacancy_report(one, search, run.archive, settings) for one in search.vacancies]
-    own = () if search.unit is None else (search.unit,)
-    host = host_report(
-        search.host,
-        vacancies=reports,
-        relaxation=search.relaxation,
-        relaxation_key=None if search.unit is None else search.unit.key,
-        failures=failures_of(own, run.archive),
-        unfinished=len(_unfinished(own, () if search.relaxation is None else [unit.name for unit in own], run.archive)),
-    )
+    hosts, structures = [], dict[str, Structure]()
+    for search in searches:
+        reports = [_vacancy_report(one, search, run.archive, settings) for one in search.vacancies]
+        own = () if search.unit is None else (search.unit,)
+        found = () if search.relaxation is None else [unit.name for unit in own]
+        hosts.append(
+            host_report(
+                search.host,
+                vacancies=reports,
+                relaxation=search.relaxation,
+                relaxation_key=None if search.unit is None else search.unit.key,
+                failures=failures_of(own, run.archive),
+                unfinished=len(_unfinished(own, found, run.archive)),
+            )
+        )
+        for one, vacancy in zip(search.vacancies, reports, strict=True):
+            surrogate, reference = one.by_label("surrogate"), one.by_label("reference")
+            structures |= minimum_structures(vacancy, surrogate=surrogate, reference=reference)
+            _write_relaxed(one, run)
     report = campaign_report(
-        [host], settings=settings, minima=settings.minima, versions=library_versions(), created=datetime.now(UTC)
+        hosts, settings=settings, minima=settings.minima, versions=library_versions(), created=datetime.now(UTC)
     )
-    structures: dict[str, Structure] = {}
-    for one, vacancy in zip(search.vacancies, reports, strict=True):
-        surrogate, reference = one.by_label("surrogate"), one.by_label("reference")
-        structures |= minimum_structures(vacancy, surrogate=surrogate, reference=reference)
-        _write_relaxed(one, run)
     write_report_files(report, run.path, structures=structures)
     write_page(report, run.path, structures=structures)
-    reindex(run.archive)
     return report
 
 
@@ -116,9 +119,11 @@ def _vacancy_report(
 ) -> VacancyReport:
     units = one.surrogate + one.reference
     return vacancy_report(
-        one.sampling.structures[0].vacancy,
-        sampling_structures=len(one.sampling.structures),
+        one.vacancy,
+        sampling_structures=len(one.full.structures),
+        surrogate_structures=len(one.sampling.structures),
         dropped=one.sampling.dropped,
+        duplicates=one.sampling.duplicates,
         surrogate=one.by_label("surrogate"),
         reference=one.by_label("reference"),
         full_reference=settings.full_reference,
@@ -136,7 +141,7 @@ def _unfinished(units: Sequence[Unit], finished: Collection[str], archive: Archi
 
 def _write_relaxed(one: VacancySearch, run: RunFolder) -> None:
     """Write the relaxed structures and energies of this search, and remove those of an earlier one in this folder."""
-    vacancy = one.sampling.structures[0].vacancy
+    vacancy = one.vacancy
     levels: tuple[tuple[Level, tuple[Unit, ...]], ...] = (("surrogate", one.surrogate), ("reference", one.reference))
     for level, units in levels:
         root = run.structures / vacancy.host / level

@@ -56,6 +56,12 @@ class WorkFolder:
         """Folder that keeps the sampling structures, so that they are made once."""
         return self.path / "sampling"
 
+    def begin(self) -> None:
+        """Begin work here: forget what dead workers left, a request to stop, and the units of an earlier search."""
+        self.archive.clear_dead_attempts()
+        self.archive.clear_stop_request()
+        self.note_units([], first=True)
+
     def note_units(self, units: Iterable[Unit], *, first: bool = False) -> None:
         """Add units to those that ``status`` counts.
 

@@ -18,9 +18,9 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
-from defect_surrogate.vacancies import find_vacancies
+from defect_surrogate.vacancies import Vacancy, find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_reference, relax_host
+from flows.hosts import Relax, Work, check_reference, looked_up, relax_host
 from flows.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ class VacancySearch:
     Attributes
     ----------
     sampling
-        Its starts.
+        Its starts at the surrogate level.
+    full
+        Its starts in a full reference search; in a host the same.
     surrogate, reference
         The units of each level.
     surrogate_minima
@@ -43,10 +45,16 @@ class VacancySearch:
     """
 
     sampling: SamplingSet
+    full: SamplingSet
     surrogate: tuple[Unit, ...]
     reference: tuple[Unit, ...]
     surrogate_minima: tuple[LocalMinimum, ...]
     relaxations: dict[str, Relaxation]
+
+    @property
+    def vacancy(self) -> Vacancy:
+        """The vacancy."""
+        return self.sampling.structures[0].vacancy
 
     def by_label(self, level: Level) -> dict[str, Relaxation]:
         """Relaxations of one level by distortion label."""
@@ -133,13 +141,60 @@ def search(
     if structures is not None:
         for sampling in samplings:
             write_sampling_structures(sampling, structures / host.name / "surrogate")
-    surrogate = [surrogate_work(sampling, surrogate_method(potential, settings.surrogate)) for sampling in samplings]
-    found = relax_surrogate([work for works in surrogate for work in works])
-    searches = [_minima(sampling, works, found, settings) for sampling, works in zip(samplings, surrogate, strict=True)]
-    reference = [reference_work(one, settings) for one in searches]
-    found = relax_reference([work for works in reference for work in works])
-    finished = [_finished(one, works, found) for one, works in zip(searches, reference, strict=True)]
+    method = surrogate_method(potential, settings.surrogate)
+    searches = search_with_surrogate([(one, one) for one in samplings], settings, method, relax_surrogate)
+    finished = search_with_reference(searches, settings, relax_reference)
     return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
+
+
+def search_with_surrogate(
+    starts: Sequence[tuple[SamplingSet, SamplingSet]], settings: SearchSettings, method: str, relax_surrogate: Relax
+) -> list[VacancySearch]:
+    """Relax the starts of vacancies with the surrogate, and find its minima.
+
+    Parameters
+    ----------
+    starts
+        Of each vacancy: those for the surrogate, and those of a full reference search.
+    settings
+        Of the search.
+    method
+        Digest of force field and convergence.
+    relax_surrogate
+        Relaxes units.
+
+    Returns
+    -------
+    list of VacancySearch
+        One for each vacancy.
+    """
+    works = [surrogate_work(sampling, method) for sampling, _ in starts]
+    found = relax_surrogate([work for some in works for work in some])
+    return [_minima(*both, some, found, settings) for both, some in zip(starts, works, strict=True)]
+
+
+def search_with_reference(
+    searches: Sequence[VacancySearch], settings: SearchSettings, relax_reference: Relax
+) -> list[VacancySearch]:
+    """Relax the surrogate's minima of vacancies, and what else is asked for, at the reference level.
+
+    Parameters
+    ----------
+    searches
+        Of ``search_with_surrogate``.
+    settings
+        Of the search.
+    relax_reference
+        Relaxes units.
+
+    Returns
+    -------
+    list of VacancySearch
+        The same with the results at the reference level.
+    """
+    works = [reference_work(one, settings) for one in searches]
+    found = relax_reference([work for some in works for work in some])
+    return [_finished(one, some, found) for one, some in zip(searches, works, strict=True)]
 
 
 def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:
@@ -178,7 +233,7 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
     list of Work
         ``Unperturbed``, the minima ascending in surrogate energy, at most ``most_relaxed``, then the other starts.
     """
-    starts = {start.label: start.structure for start in search.sampling.structures}
+    starts = {start.label: start.structure for start in search.full.structures}
     wanted = {UNPERTURBED: starts[UNPERTURBED]}
     wanted |= {
         m.label + FROM_SURROGATE: m.relaxation.structure
@@ -186,7 +241,7 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
     }
     if settings.full_reference:
         wanted |= starts
-    vacancy = search.sampling.structures[0].vacancy
+    vacancy = search.vacancy
     method = reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
     return [
         Work(Unit(vacancy.host, vacancy.label, label, "reference", structure, method.digest), method)
@@ -195,7 +250,11 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
 
 
 def _minima(
-    sampling: SamplingSet, works: Sequence[Work], found: dict[str, Relaxation], settings: SearchSettings
+    sampling: SamplingSet,
+    full: SamplingSet,
+    works: Sequence[Work],
+    found: dict[str, Relaxation],
+    settings: SearchSettings,
 ) -> VacancySearch:
     units = tuple(work.unit for work in works)
     vacancy = sampling.structures[0].vacancy
@@ -206,7 +265,7 @@ def _minima(
         ideal=vacancy.ideal_structure,
     )
     return VacancySearch(
-        sampling, units, (), minima, {unit.name: found[unit.name] for unit in units if unit.name in found}
+        sampling, full, units, (), minima, {unit.name: found[unit.name] for unit in units if unit.name in found}
     )
 
 
@@ -229,9 +288,5 @@ def archived_search(run: RunFolder) -> HostSearch:
     HostSearch
         With the results that the archive of the run holds.
     """
-
-    def look_up(works: Sequence[Work]) -> dict[str, Relaxation]:
-        found = {work.unit.name: run.archive.find(work.unit) for work in works}
-        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
-
+    look_up = looked_up(run.archive)
     return search(run.source, run.settings, relax_surrogate=look_up, relax_reference=look_up, cache=run.sampling)

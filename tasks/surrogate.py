@@ -22,7 +22,7 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.errors import ArchiveError, StoppedError
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.settings import SurrogateSettings
-from defect_surrogate.surrogates import Potential, load_potential, relaxations
+from defect_surrogate.surrogates import Potential, load_potential, relax_cell, relaxations
 from tasks.attempts import may_pass_next_time
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,39 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
                 broken.append(error)
     if broken:
         raise broken[0]
+
+
+@task(
+    name="relax-cell-with-surrogate",
+    task_run_name=units_name,
+    retry_condition_fn=may_pass_next_time,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings) -> None:
+    """Relax ions and cell of units with the force field, one after the other, unless the archive has them.
+
+    Parameters
+    ----------
+    units
+        Supercells without a defect, at level ``surrogate``.
+    archive_root
+        Directory of the archive, which holds all of them afterwards.
+    settings
+        Force field.
+
+    Raises
+    ------
+    PotentialError
+        If the force field cannot be loaded or does not know an element.
+    ArchiveError
+        If a result cannot be archived.
+    """
+    archive = Archive(archive_root)
+    for unit in units:
+        if archive.find(unit) is None:
+            with archive.attempt(unit):
+                archive.publish(unit, relax_cell(unit.structure, _potential(settings.potential)))
 
 
 class _StopRequested:

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pymatgen.core import Structure
-
 from defect_surrogate.alloys.end_members import Alloy
 from defect_surrogate.alloys.settings import AlloySettings
 from defect_surrogate.errors import AlloyError
@@ -73,8 +71,8 @@ def compositions_of(alloy: Alloy, settings: AlloySettings) -> tuple[Composition,
         if names.count(name) > 1:
             asked = [one for one, other in zip(settings.compositions, names, strict=True) if other == name]
             raise AlloyError(
-                f"{alloy.name}: compositions {asked[0]} and {asked[1]} are both {name} with {len(alloy.sites)} sites; leave one "
-                "out, or take a larger supercell"
+                f"{alloy.name}: compositions {asked[0]} and {asked[1]} are both {name} with {len(alloy.sites)} sites; leave "
+                "one out, or take a larger supercell"
             )
     return found
 
@@ -96,10 +94,14 @@ def _composition(alloy: Alloy, asked: float | Mapping[str, float], tolerance: fl
 def _fractions(alloy: Alloy, asked: float | Mapping[str, float]) -> tuple[float, ...]:
     if not isinstance(asked, Mapping):
         if len(alloy.species) > 2:
-            raise AlloyError(f"{alloy.name}: {asked:g} is no composition of {len(alloy.species)} species: give each fraction")
+            raise AlloyError(
+                f"{alloy.name}: {asked:g} is no composition of {len(alloy.species)} species: give each fraction"
+            )
         asked = {alloy.species[0]: 1 - asked, alloy.species[1]: asked}
     if unknown := sorted(set(asked) - set(alloy.species)):
-        raise AlloyError(f"{alloy.name}: no end member has {unknown[0]} on the sublattice of {', '.join(alloy.species)}")
+        raise AlloyError(
+            f"{alloy.name}: no end member has {unknown[0]} on the sublattice of {', '.join(alloy.species)}"
+        )
     fractions = tuple(float(asked.get(species, 0.0)) for species in alloy.species)
     if abs(sum(fractions) - 1) > 1e-6 or not all(0 <= one <= 1 for one in fractions):
         raise AlloyError(f"{alloy.name}: composition {dict(asked)}: fractions lie in [0, 1] and sum to 1")
@@ -116,14 +118,14 @@ def _whole(fractions: Sequence[float], sites: int) -> tuple[int, ...]:
 
 
 def _name(alloy: Alloy, counts: Sequence[int]) -> str:
-    first: Structure = alloy.hosts[0].unit_cell
-    amounts = {element.symbol: amount for element, amount in first.composition.reduced_composition.items()}
     words = []
-    for symbol, amount in amounts.items():
+    for symbol, amount in alloy.formula:
         if symbol != alloy.species[0]:
             words.append((symbol, amount))
             continue
         words += [
             (one, amount * count / sum(counts)) for one, count in zip(alloy.species, counts, strict=True) if count
         ]
-    return "".join(f"{symbol}{'' if abs(amount - 1) < 1e-9 else f'{round(amount, DIGITS):g}'}" for symbol, amount in words)
+    return "".join(
+        f"{symbol}{'' if abs(amount - 1) < 1e-9 else f'{round(amount, DIGITS):g}'}" for symbol, amount in words
+    )

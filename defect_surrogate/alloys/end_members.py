@@ -7,7 +7,7 @@ maps one onto the other with the species of the mixing sublattice exchanged.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from defect_surrogate.alloys.settings import AlloySettings
 from defect_surrogate.errors import AlloyError
 from defect_surrogate.hosts import Host, read_host
 from defect_surrogate.settings import HostSettings
+from defect_surrogate.vacancies import nearest_neighbours
 
 LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.2, 5.0
 """Of the matcher: relative difference of lengths, distance of sites over the cube root of the volume per atom, degrees. Ours:
@@ -37,7 +38,7 @@ class Alloy:
     species
         Of each on the mixing sublattice.
     cells
-        Supercell of each, n sites in one order, with the species of the first on the mixing sublattice.
+        Supercell of each, n sites in one order and orientation, with the species of the first on the mixing sublattice.
     sites
         Indices of the mixing sublattice.
     oxidation_states
@@ -49,17 +50,30 @@ class Alloy:
     cells: tuple[Structure, ...]
     sites: tuple[int, ...]
     oxidation_states: Mapping[str, float]
+    _neighbours: dict[int, tuple[int, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def formula(self) -> tuple[tuple[str, float], ...]:
+        """Elements of the first end member in the order of electronegativity, and their amounts per formula unit."""
+        composition = self.hosts[0].unit_cell.composition.reduced_composition
+        return tuple(
+            (one.symbol, float(composition[one])) for one in sorted(composition, key=lambda one: (one.X, one.symbol))
+        )
 
     @property
     def name(self) -> str:
         """The alloy in one word, e.g. ``Cd(Te,Se)``."""
-        composition = self.hosts[0].unit_cell.composition.reduced_composition
-        amounts = {element.symbol: amount for element, amount in composition.items()}
         mixed = f"({','.join(self.species)})"
         return "".join(
             f"{mixed if symbol == self.species[0] else symbol}{'' if amount == 1 else f'{amount:g}'}"
-            for symbol, amount in amounts.items()
+            for symbol, amount in self.formula
         )
+
+    def neighbours(self, site: int) -> tuple[int, ...]:
+        """Find the nearest neighbours of a site in the end members' supercell, once for each site: their indices."""
+        if site not in self._neighbours:
+            self._neighbours[site] = nearest_neighbours(self.cells[0], site)
+        return self._neighbours[site]
 
 
 def read_end_members(settings: AlloySettings, host_settings: HostSettings) -> tuple[Host, ...]:
@@ -149,15 +163,14 @@ def averaged_cell(alloy: Alloy, fractions: Sequence[float]) -> Structure:
     Returns
     -------
     Structure
-        n sites with the species of the first end member. The stretch that takes the first lattice to each of the others is
-        averaged, so that every length is, and the orientation stays; positions are averaged in fractional coordinates.
+        n sites with the species of the first end member. Lattice vectors in Å are averaged, which differ by stretches alone, and
+        positions in fractional coordinates.
     """
     first = alloy.cells[0]
-    stretches = [_stretch(first, cell) for cell in alloy.cells]
-    stretch = np.einsum("i,ijk->jk", fractions, stretches)
+    lattice = np.einsum("i,ijk->jk", fractions, [cell.lattice.matrix for cell in alloy.cells])
     offsets = [cell.frac_coords - first.frac_coords for cell in alloy.cells]
     offset = np.einsum("i,ijk->jk", fractions, [one - np.round(one) for one in offsets])
-    return Structure(first.lattice.matrix @ stretch, first.species, first.frac_coords + offset)
+    return Structure(lattice, first.species, first.frac_coords + offset)
 
 
 def _replacement(host: Host, elements: set[str], sublattice: str, *, first: str) -> str:
@@ -193,17 +206,17 @@ def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index:
     if found is None or [one.specie for one in found] != [one.specie for one in template]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")
-    return Structure(found.lattice, found.species, found.frac_coords)
+    return Structure(template.lattice.matrix @ _stretch(template, found), found.species, found.frac_coords)
 
 
 def _space_group(structure: Structure) -> str:
     return str(structure.get_space_group_info(symprec=0.01)[0])
 
 
-def _stretch(first: Structure, other: Structure) -> NDArray[np.float64]:
-    """Return the symmetric stretch of the deformation of one lattice into another, shape (3, 3), without its rotation."""
-    deformation = np.linalg.solve(first.lattice.matrix, other.lattice.matrix)
-    return np.asarray(polar(deformation.T, side="right")[1])
+def _stretch(template: Structure, other: Structure) -> NDArray[np.float64]:
+    """Return the stretch of the deformation of one lattice into another, shape (3, 3), without rotation and inversion."""
+    deformation = np.linalg.solve(template.lattice.matrix, other.lattice.matrix)
+    return np.asarray(polar(deformation, side="left")[1])
 
 
 def _oxidation_states(hosts: Sequence[Host], species: Sequence[str]) -> dict[str, float]:
@@ -212,7 +225,7 @@ def _oxidation_states(hosts: Sequence[Host], species: Sequence[str]) -> dict[str
         for element, state in host.oxidation_states.items():
             if abs(states.setdefault(element, state) - state) > 0.01:
                 raise AlloyError(
-                    f"{host.name}: {element} has oxidation state {state:+g} here and {states[element]:+g} in another end member "
-                    f"of {', '.join(species)}; set host.oxidation_states"
+                    f"{host.name}: {element} has oxidation state {state:+g} here and {states[element]:+g} in another end "
+                    f"member of {', '.join(species)}; set host.oxidation_states"
                 )
     return states

@@ -1,9 +1,9 @@
 """Environments of the sites of an alloy that become vacant: what they are, how many there are, which are searched.
 
-Sites are alike when their nearest neighbours are of the same species (doi:10.1038/s41524-024-01303-9: "Cd surrounded by 4 Te; by
-3 Te and 1 Se; …"), or, finer, when the SOAP vectors of the sites do not differ either. Who is a neighbour is a matter of the
-lattice, and asked of the end member's. In a random alloy a site with m neighbours on the mixing sublattice has k1, k2, … of each
-species with the multinomial, of two species binomial, probability m! / (k1! k2! …) f1^k1 f2^k2 …
+Sites are alike when their nearest neighbours are of the same species (doi:10.1038/s41524-024-01303-9: "Cd surrounded by 4 Te;
+by 3 Te and 1 Se; …"), or, finer, when the SOAP vectors of the sites do not differ either. Who is a neighbour is a matter of the
+lattice, and asked of the end member's. In a random alloy a site with m neighbours on the mixing sublattice has k1, k2, … of
+each species with the multinomial, of two species binomial, probability m! / (k1! k2! …) f1^k1 f2^k2 …
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from defect_surrogate.alloys.supercells import AlloyHost
 from defect_surrogate.errors import AlloyError
 from defect_surrogate.minima import cosine_distance, site_fingerprint
 from defect_surrogate.settings import MinimaSettings, VacancySettings
-from defect_surrogate.vacancies import Vacancy, environment_in_words, make_vacancy, nearest_neighbours
+from defect_surrogate.vacancies import Vacancy, environment_in_words, make_vacancy
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ def find_environments(
         sites = [i for i, site in enumerate(supercell) if site.specie.symbol == element]
         if not sites:
             raise AlloyError(f"{host.host.name}: no site of {element}")
-        around = {
-            site: tuple(here[i] for i in nearest_neighbours(alloy.cells[0], host.end_member_sites[site])) for site in sites
-        }
+        around = {site: tuple(here[i] for i in alloy.neighbours(host.end_member_sites[site])) for site in sites}
         groups: dict[str, list[int]] = {}
         for site in sites:
             groups.setdefault(environment_in_words(supercell[i].specie.symbol for i in around[site]), []).append(site)
@@ -108,7 +106,12 @@ def find_environments(
 
 
 def environment_vacancies(
-    host: AlloyHost, environments: Sequence[Environment], settings: EnvironmentSettings, vacancies: VacancySettings, *, seed: int
+    host: AlloyHost,
+    environments: Sequence[Environment],
+    settings: EnvironmentSettings,
+    vacancies: VacancySettings,
+    *,
+    seed: int,
 ) -> tuple[Vacancy, ...]:
     """Make the vacancies that are searched: representatives of each environment.
 
@@ -148,9 +151,7 @@ def environment_vacancies(
     return tuple(made)
 
 
-def check_environments(
-    name: str, environments: Sequence[Sequence[Environment]], settings: EnvironmentSettings
-) -> None:
+def check_environments(name: str, environments: Sequence[Sequence[Environment]], settings: EnvironmentSettings) -> None:
     """Refuse supercells that lack an environment that was asked for.
 
     Parameters

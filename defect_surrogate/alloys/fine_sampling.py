@@ -119,9 +119,7 @@ def without_duplicates(
     kept: list[SamplingStructure] = []
     duplicates = []
     for start in starts:
-        near = any(
-            _largest_displacement(start.structure, one.structure) <= tolerance for one in (*among, *kept)
-        )
+        near = any(_largest_displacement(start.structure, one.structure) <= tolerance for one in (*among, *kept))
         if near:
             duplicates.append(start.label)
         else:

@@ -41,13 +41,15 @@ class AlloySettings(Section):
     realisations: int = Field(1, ge=1, le=1000, description="Supercells of each composition, each from its own seed.")
     lattice: Literal["Vegard", "surrogate"] = Field(
         "Vegard",
-        description="Cell and sites averaged over the end members (Vegard's rule, doi:10.1007/BF01349680), or from there relaxed "
-        "with the surrogate. Our choice: the paper does not say.",
+        description="Cell and sites averaged over the end members (Vegard's rule, doi:10.1007/BF01349680), or from there "
+        "relaxed with the surrogate. Our choice: the paper does not say.",
     )
     sqs_iterations: int = Field(
         100_000, ge=1, description="Arrangements tried for a special quasirandom structure. Our choice."
     )
-    seed: int = Field(42, ge=0, description="The seed of each supercell is derived from it, composition and realisation.")
+    seed: int = Field(
+        42, ge=0, description="The seed of each supercell is derived from it, composition and realisation."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -69,7 +71,9 @@ class EnvironmentSettings(Section):
         description="Species of the nearest neighbours, or finer by the SOAP vector of the site before it is vacant, with the "
         "radius and threshold of the minima.",
     )
-    representatives: int = Field(1, ge=1, description="Most sites of each environment that are searched, drawn at random.")
+    representatives: int = Field(
+        1, ge=1, description="Most sites of each environment that are searched, drawn at random."
+    )
     only: list[str] | None = Field(
         None, description="Environments that are searched, e.g. ['4 Te', '2 Se + 2 Te']; all there are when absent."
     )
@@ -107,7 +111,9 @@ class TransferSettings(Section):
         "none if 0.",
     )
     reach: float = Field(
-        5.0, gt=0, description="Distance from the vacant site, in Å, up to which atoms are moved; the SOAP radius of the minima."
+        5.0,
+        gt=0,
+        description="Distance from the vacant site, in Å, up to which atoms are moved; the SOAP radius of the minima.",
     )
 
 
@@ -118,8 +124,14 @@ class SweepSettings(SearchSettings):
     environments: EnvironmentSettings = EnvironmentSettings()
     neighbours: NeighbourSettings = NeighbourSettings()
     transfer: TransferSettings = TransferSettings()
+    compositions_at_once: int = Field(
+        1,
+        ge=1,
+        description="Compositions searched side by side, each with workers of its own; one on a single machine.",
+    )
     surrogate_only: bool = Field(
-        False, description="End after the surrogate: nothing is relaxed at the reference level, the end members are used as given."
+        False,
+        description="End after the surrogate: nothing is relaxed at the reference level, the end members are used as given.",
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Supercells of an alloy at a composition: species on the mixing sublattice at random, or as a special quasirandom structure.
 
-A special quasirandom structure (doi:10.1103/PhysRevLett.65.353) has, for its size, the pair correlations closest to those of the
-random alloy. It is sqsgenerator's (doi:10.1016/j.cpc.2023.108664), by the first three shells of the sublattice.
+A special quasirandom structure (doi:10.1103/PhysRevLett.65.353) has, for its size, the pair correlations closest to those of
+the random alloy. It is sqsgenerator's (doi:10.1016/j.cpc.2023.108664), by the first three shells of the sublattice.
 """
 
 import hashlib

@@ -2,9 +2,9 @@
 
 Two sites of the mixing alloy's lattice are related by symmetry operations of that lattice, species aside. Each operation that
 takes the one site to the other takes the displacements of the atoms around the relaxed vacancy along; the species stay those of
-the new place. Of the operations (24 for a tetrahedral site) the one is chosen that puts the displaced atoms on atoms of their own
-species as far as it can: a Te–Te dimer stays one where there are two Te, and becomes Se–Te where there are not. Our addition to
-the paper's search (doi:10.1038/s41524-024-01303-9).
+the new place. Of the operations (24 for a tetrahedral site) the one is chosen that puts the displaced atoms on atoms of their
+own species as far as it can: a Te–Te dimer stays one where there are two Te, and becomes Se–Te where there are not. Our
+addition to the paper's search (doi:10.1038/s41524-024-01303-9).
 """
 
 from collections.abc import Sequence
@@ -100,6 +100,7 @@ class _Lattice:
         self._operations = SpacegroupAnalyzer(self._cell, symprec=SYMMETRY_TOLERANCE).get_space_group_operations()
 
     def ways(self, source: int, target: int) -> list[_Way]:
+        """Find the operations that take one site of the supercell to another, by their indices."""
         coordinates, lattice = self._cell.frac_coords, self._cell.lattice
         found = []
         for operation in self._operations:
@@ -113,7 +114,7 @@ class _Lattice:
 
 
 def _displacements(relaxed: Structure, vacancy: Vacancy, supercell: Structure) -> NDArray[np.float64]:
-    """Return how far each atom of the supercell moved, Cartesian, (n, 3), Å, without a drift of the whole; 0 for the vacant site."""
+    """Return how far each atom moved, Cartesian, (n, 3), Å, without a drift of the whole; 0 for the vacant site."""
     ideal = vacancy.ideal_structure
     moved = relaxed.frac_coords - ideal.frac_coords - rigid_drift(relaxed, ideal=ideal)
     cartesian = (moved - np.round(moved)) @ ideal.lattice.matrix

@@ -39,7 +39,9 @@ def vacancy_report(
     vacancy: Vacancy | PointDefect,
     *,
     sampling_structures: int,
+    surrogate_structures: int | None = None,
     dropped: Sequence[str] = (),
+    duplicates: Sequence[str] = (),
     surrogate: Mapping[str, Relaxation] | None,
     reference: Mapping[str, Relaxation],
     full_reference: bool = False,
@@ -57,8 +59,12 @@ def vacancy_report(
         The vacancy.
     sampling_structures
         How many sampling structures were made, those dropped not counted.
+    surrogate_structures
+        How many starts the surrogate has, where these are others; as many as sampling structures when None.
     dropped
         Labels of those dropped for too short distances.
+    duplicates
+        Labels of starts left out because another is nearly the same.
     surrogate
         Surrogate relaxations by label; None when no surrogate was used, as for finished calculations.
     reference
@@ -123,7 +129,9 @@ def vacancy_report(
         environment=vacancy.environment,
         missing_electrons=vacancy.missing_electrons,
         sampling_structures=sampling_structures,
+        surrogate_structures=None if surrogate is None else surrogate_structures or sampling_structures,
         dropped=tuple(dropped),
+        duplicates=tuple(duplicates),
         surrogate_minima=surrogate_minima,
         minima=reference_minima or None,
         full_reference_minima=full_minima or None,

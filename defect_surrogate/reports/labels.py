@@ -1,7 +1,9 @@
 """Distortion labels in ShakeNBreak's style (doi:10.21105/joss.04817), taken apart for plots and for order.
 
 ``Bond_Distortion_-30.0%`` shortens bonds to 70 %; ``_High_Energy`` marks a calculation that ShakeNBreak set aside;
-``Dimer_from_surrogate`` starts from what the surrogate made of ``Dimer``, ``Dimer_from_-1`` from another charge state.
+``Dimer_from_surrogate`` starts from what the surrogate made of ``Dimer``, ``Dimer_from_-1`` from another charge state. In an
+alloy ``Bond_Distortion_-30.0%_Se40-Te51`` distorts these two sites, and ``Transferred_3Te1Se_1`` is a minimum of another
+environment.
 """
 
 import re
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from defect_surrogate.distortions import FROM_SURROGATE
 
 _HIGH_ENERGY = "_High_Energy"
+_TRANSFERRED = "Transferred_"
 _BOND_DISTORTION = re.compile(r"Bond_Distortion_(-?\d{1,3}(?:\.\d+)?)%")
 
 
@@ -51,7 +54,7 @@ def parse_label(label: str) -> Start:
     match = _BOND_DISTORTION.match(label)
     plain = label.removesuffix(FROM_SURROGATE)
     return Start(
-        kind="Bond_Distortion" if match else plain.split("_from_")[0].removesuffix(_HIGH_ENERGY),
+        kind=_kind(plain, distorted=match is not None),
         bond_distortion=float(match[1]) / 100 if match else None,
         from_surrogate=label.endswith(FROM_SURROGATE),
         high_energy=_HIGH_ENERGY in label,
@@ -75,3 +78,11 @@ def label_order(label: str) -> tuple[int, float, str]:
     if start.bond_distortion is not None:
         return (1, start.bond_distortion, label)
     return (0 if start.kind == "Unperturbed" else 2, 0.0, label)
+
+
+def _kind(plain: str, *, distorted: bool) -> str:
+    if distorted:
+        return "Bond_Distortion"
+    if plain.startswith(_TRANSFERRED):
+        return _TRANSFERRED.rstrip("_")
+    return plain.split("_from_", maxsplit=1)[0].removesuffix(_HIGH_ENERGY)

@@ -1,22 +1,14 @@
 """One self-contained page for people: summary, tables, energy against distortion, rotatable views of the ground states.
 
-Nothing is fetched: plotly's JavaScript is in the page, once, and a content security policy forbids all loads and every script
-but the two of this software. Figures are drawn when scrolled to, and views taken down again when out of sight, because a
+Figures are drawn when scrolled to, and views taken down again when out of sight, because a
 browser allows about sixteen of them at a time.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 from pymatgen.core import Structure
 
 from defect_surrogate.metrics import HIT_TOLERANCE
@@ -24,22 +16,13 @@ from defect_surrogate.reconstruction import BOND_TOLERANCE
 from defect_surrogate.reports.figures import HIGHEST_SHOWN, energy_figure
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.host_statements import host_statements, nothing_searched
+from defect_surrogate.reports.html import Figure, figure_of, render
 from defect_surrogate.reports.schema import CampaignReport, HostReport, MinimumReport, VacancyReport
 from defect_surrogate.reports.site_view import site_figure
 from defect_surrogate.reports.statements import FAILURES_SHOWN, Statement, in_ev, vacancy_statements
 from defect_surrogate.reports.summary import table_rows
 
 PAGE_FILE = "report.html"
-
-
-@dataclass(frozen=True)
-class _Figure:
-    """A figure of the page: what it shows, and plotly's JSON of it, safe inside a script element."""
-
-    title: str
-    description: str
-    height: int
-    json: Markup
 
 
 @dataclass(frozen=True)
@@ -58,8 +41,8 @@ class _VacancyView:
     statements: tuple[Statement, ...]
     verdict: Statement
     tables: tuple[_MinimaTable, ...]
-    plot: _Figure | None
-    views: tuple[_Figure, ...]
+    plot: Figure | None
+    views: tuple[Figure, ...]
 
 
 @dataclass(frozen=True)
@@ -108,21 +91,12 @@ def render_page(campaign: CampaignReport, *, structures: Mapping[str, Structure]
     str
         HTML, about 5 MB, most of it plotly.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"ev": in_ev, "time": _time}
-    package = files("defect_surrogate.reports")
-    scripts = (
-        get_plotlyjs().replace("</script", r"<\/script"),
-        package.joinpath("page.js").read_text(encoding="utf-8"),
-    )
-    return environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8")).render(
+    return render(
+        "page.html",
         campaign=campaign,
         hosts=[_host_view(host, structures) for host in campaign.hosts],
         rows=table_rows(campaign),
         nothing_searched=nothing_searched(campaign),
-        style=Markup(package.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
-        scripts=[Markup(script) for script in scripts],  # noqa: S704  (plotly's and our own file)
-        script_sources=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
         settings=None
         if campaign.settings is None
         else json.dumps(campaign.settings, indent=2, sort_keys=True, ensure_ascii=False),
@@ -155,7 +129,7 @@ def _vacancy_view(vacancy: VacancyReport, host: HostReport, structures: Mapping[
         statements=vacancy_statements(vacancy, host=host),
         verdict=_verdict(vacancy),
         tables=tuple(table for table in tables if table.minima),
-        plot=_figure(
+        plot=figure_of(
             "Energy against distortion",
             f"Relaxed energies of {host.name} {vacancy.name} by the bond distortion of the start; as text in the table "
             "of all relaxations",
@@ -179,7 +153,7 @@ def _verdict(vacancy: VacancyReport) -> Statement:
     return Statement("searched", f"{verdict}{so_far}")
 
 
-def _views(vacancy: VacancyReport, structures: Mapping[str, Structure]) -> tuple[_Figure, ...]:
+def _views(vacancy: VacancyReport, structures: Mapping[str, Structure]) -> tuple[Figure, ...]:
     """View the ground state, the one of the full reference search where it was missed, and ``Unperturbed``."""
     ground, comparison = vacancy.ground_state, vacancy.comparison
     chosen: list[tuple[str, MinimumReport, str]] = []
@@ -191,7 +165,7 @@ def _views(vacancy: VacancyReport, structures: Mapping[str, Structure]) -> tuple
     if basin is not None and basin != ground and vacancy.unperturbed_file is not None:
         chosen.append(("Unperturbed, relaxed", basin, vacancy.unperturbed_file))
     return tuple(
-        _figure(
+        figure_of(
             f"{title}: {minimum.motif}",
             f"Rotatable view of the atoms around the vacant site, from {path}",
             site_figure(structures[path], site=vacancy.site, bonds=minimum.bonds),
@@ -203,23 +177,3 @@ def _views(vacancy: VacancyReport, structures: Mapping[str, Structure]) -> tuple
 
 def _with_file(minimum: MinimumReport) -> tuple[MinimumReport, str]:
     return minimum, minimum.structure_file
-
-
-def _figure(title: str, description: str, figure: go.Figure) -> _Figure:
-    content = figure.to_plotly_json()
-    content["layout"].pop("template", None)
-    text = json.dumps(content, allow_nan=False)
-    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return _Figure(title, description, int(figure.layout.height), Markup(escaped))  # noqa: S704  (no markup is left in it)
-
-
-def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -31,7 +31,7 @@ __all__ = [
     "VacancyReport",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,20 @@ class VacancyReport:
     site
         Fractional coordinates of the vacant site in the supercell.
     multiplicity
-        Equivalent sites per primitive cell; null when not known.
+        Equivalent sites per primitive cell, in an alloy sites with this environment per supercell; null when not known.
     environment
         Nearest neighbours, e.g. ``4 Te``.
     missing_electrons
         Valence electrons taken away with the atom, after the charge; null when not known.
     sampling_structures
-        How many were made.
+        How many were made; in an alloy of the coarse set, which the full reference search relaxes.
+    surrogate_structures
+        Starts for the surrogate: the sampling structures, in an alloy the finer set and what other environments offer; null
+        when no surrogate was used.
     dropped
-        Labels of those that ShakeNBreak dropped for too short distances.
+        Labels of those dropped for too short distances.
+    duplicates
+        Labels of starts left out because another is nearly the same.
     surrogate_minima
         Distinct minima of the surrogate, ascending in energy; null when no surrogate was used.
     minima
@@ -107,7 +112,9 @@ class VacancyReport:
     environment: str
     missing_electrons: int | None
     sampling_structures: int
+    surrogate_structures: int | None
     dropped: tuple[str, ...]
+    duplicates: tuple[str, ...]
     surrogate_minima: tuple[MinimumReport, ...] | None
     minima: tuple[MinimumReport, ...] | None
     full_reference_minima: tuple[MinimumReport, ...] | None
@@ -149,7 +156,8 @@ class HostReport:
     lattice
         Lattice vectors of the supercell, rows, Å.
     relaxation
-        Relaxation of the host itself at the reference level; null when its cell was used as given, or has no result.
+        Relaxation of the host itself at the reference level, of an alloy's supercell with the surrogate; null when its cell was
+        used as given, or has no result.
     surrogate
         Level of theory of the surrogate; null when none was used or no surrogate relaxation finished.
     reference

@@ -104,9 +104,10 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
         )
     else:
         relaxed = sum(one.level == "surrogate" for one in vacancy.relaxations)
-        of_all = f"{relaxed} of " if relaxed < vacancy.sampling_structures else ""
+        starts = vacancy.surrogate_structures or vacancy.sampling_structures
+        of_all = f"{relaxed} of " if relaxed < starts else ""
         text += (
-            f"{of_all}{_count(vacancy.sampling_structures, 'sampling structure')} relaxed with the surrogate "
+            f"{of_all}{_count(starts, 'sampling structure')} relaxed with the surrogate "
             f"({host.surrogate or 'no result'}) gave {_count(len(vacancy.surrogate_minima), 'distinct minimum')}. "
             f"Surrogate + reference then needs {_count(vacancy.reference_relaxations, 'reference relaxation')} "
             f"({host.reference or 'none finished'}): {_followed(vacancy)}, and Unperturbed."

@@ -34,8 +34,8 @@ class SplitSettings(Section):
     seen_per_relaxation: int | None = Field(
         None,
         ge=1,
-        description="Frames of each relaxation of a training defect that go to validation, on top of those learnt from, instead "
-        "of a share of all; the paper has 5 for alloys.",
+        description="Frames of each relaxation of a training defect that go to validation, on top of those learnt from, "
+        "instead of a share of all; the paper has 5 for alloys.",
     )
     families: list[list[str]] = Field(
         [], description="Lists of similar compositions; at least one of each stays in training."

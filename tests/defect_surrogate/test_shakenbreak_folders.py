@@ -105,6 +105,7 @@ def test_sampling_structures_have_their_folders(tmp_path, structures):
         site_index=0,
         fractional_position=(0.0, 0.0, 0.0),
         neighbours=("Te",) * 4,
+        neighbour_sites=(),
         multiplicity=1,
         missing_electrons=1,
         ideal_structure=structures["Unperturbed"],

@@ -30,7 +30,7 @@ def campaign(tmp_path, host_file, settings, relaxer):
         full = type(settings).model_validate(content)
         run = create_run(tmp_path / host, str(host_file), full)
         reference = relaxer(energies, broken)
-        write_results(run, search(run.source, full, relax_surrogate=relaxer(), relax_reference=reference))
+        write_results(run, [search(run.source, full, relax_surrogate=relaxer(), relax_reference=reference)])
         return run.path / "campaign.json"
 
     return make

@@ -6,9 +6,9 @@ from pymatgen.core import Structure
 from defect_surrogate.archive import Archive
 from defect_surrogate.errors import ServiceError, StoppedError
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
-from flows import search_host
+from flows import batches
+from flows.batches import Batch
 from flows.hosts import Work
-from flows.search_host import Batch
 from flows.workers import Outcome
 
 
@@ -28,7 +28,7 @@ def works(structure: Structure, *labels: str) -> list[Work]:
     ],
 )
 def test_a_worker_gets_one_unit_or_what_fills_its_batch_some_times(cluster_crystal, count, together, workers, sizes):
-    shared = search_host._groups(works(cluster_crystal, *map(str, range(count))), together=together, workers=workers)
+    shared = batches._groups(works(cluster_crystal, *map(str, range(count))), together=together, workers=workers)
     assert [len(group) for group in shared] == sizes
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
 
@@ -53,10 +53,10 @@ def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is
             broken = len(group) > 1 or group[0].unit.label == "poison"
             yield Outcome(group, ServiceError("its worker died") if broken else None)
 
-    monkeypatch.setattr(search_host, "outcomes", outcomes)
-    monkeypatch.setattr(search_host, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
+    monkeypatch.setattr(batches, "outcomes", outcomes)
+    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
     batch = Batch(works=tuple(works(cluster_crystal, "a", "poison", "b", "c")))
-    found = search_host._relaxed(batch, tmp_path, None, in_flight=1, together=100)
+    found = batches._relaxed(batch, tmp_path, None, in_flight=1, together=100)
     assert given == [["a", "poison", "b", "c"], ["poison", "c"], ["b"], ["poison"], ["c"]]
     assert sorted(name.split("/")[2] for name in found) == ["a", "b", "c"]
     (failure,) = archive.failures()
@@ -74,13 +74,13 @@ def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp
             (tmp_path / "STOP").touch()
             yield Outcome(given[-1], StoppedError("stopped after 7 steps"))
 
-    monkeypatch.setattr(search_host, "outcomes", outcomes)
-    monkeypatch.setattr(search_host, "batch_name", lambda: "CdTe: 3 surrogate relaxations")
+    monkeypatch.setattr(batches, "outcomes", outcomes)
+    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 3 surrogate relaxations")
     batch = Batch(works=tuple(works(cluster_crystal, "a", "b", "c")))
     with pytest.raises(StoppedError, match="3 left; what is on its way is kept"):
-        search_host._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+        batches._relaxed(batch, tmp_path, None, in_flight=1, together=together)
     assert len(given) == 1
     assert archive.failures() == ()
     with pytest.raises(StoppedError):  # nor does another stage begin
-        search_host._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+        batches._relaxed(batch, tmp_path, None, in_flight=1, together=together)
     assert len(given) == 1

@@ -1,0 +1,295 @@
+"""From the reports of an alloy's supercells to the table of its environments, and to the report of all compositions."""
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from defect_surrogate.alloys import Alloy, AlloyHost, Composition, Environment
+from defect_surrogate.alloys.transfer import TRANSFERRED
+from defect_surrogate.distortions import FROM_SURROGATE
+from defect_surrogate.reports.alloy_schema import (
+    ALLOY_SCHEMA_VERSION,
+    AlloyReport,
+    CompositionReport,
+    EnvironmentReport,
+    StatisticReport,
+)
+from defect_surrogate.reports.schema import BondReport, HostReport, MinimumReport, VacancyReport
+
+NO_BONDS = "T_d"
+"""Of a vacancy whose neighbours did not bind, as in the paper's table; of a tetrahedral site, but said of any."""
+
+
+def composition_report(
+    composition: Composition,
+    alloy: Alloy,
+    supercells: Sequence[AlloyHost],
+    environments: Sequence[Sequence[Environment]],
+    hosts: Sequence[HostReport],
+) -> CompositionReport:
+    """Report what was searched and found at one composition.
+
+    Parameters
+    ----------
+    composition
+        The composition.
+    alloy
+        Its end members.
+    supercells
+        Its realisations; none if an end member has no result.
+    environments
+        Those of each realisation.
+    hosts
+        Reports of the realisations that were searched.
+
+    Returns
+    -------
+    CompositionReport
+        The report.
+    """
+    numbers = {one.host.name: one.realisation for one in supercells}
+    rows = tuple(
+        environment_report(vacancy, host=host.name, realisation=numbers[host.name])
+        for host in hosts
+        if host.name in numbers
+        for vacancy in host.vacancies
+    )
+    counted = _statistics(environments)
+    mean, covered = weighted_lowering(rows, {(one.element, one.environment): one.probability for one in counted})
+    return CompositionReport(
+        name=composition.name,
+        requested=dict(zip(composition.species, composition.requested, strict=True)),
+        achieved=dict(zip(composition.species, composition.fractions, strict=True)),
+        x=composition.x,
+        lattice=tuple(float(one.host.supercell.volume / len(one.host.supercell)) for one in supercells),
+        energy_lowering=mean,
+        covered=covered,
+        statistics=counted,
+        rows=rows,
+        end_members_missing=not supercells,
+    )
+
+
+def environment_report(vacancy: VacancyReport, *, host: str, realisation: int) -> EnvironmentReport:
+    """Report one vacancy of an alloy.
+
+    Parameters
+    ----------
+    vacancy
+        Its report.
+    host
+        Name of its supercell.
+    realisation
+        Number of the supercell.
+
+    Returns
+    -------
+    EnvironmentReport
+        At the reference level if there is a result, else at that of the surrogate.
+    """
+    comparison, full = vacancy.comparison, vacancy.full_reference_minima
+    ground = vacancy.ground_state or next(iter(vacancy.surrogate_minima or ()), None)
+    lowering = vacancy.energy_lowering
+    if vacancy.ground_state is None and ground is not None:
+        lowering = ground.energy_to_unperturbed
+    starts = [one.label for one in vacancy.relaxations if one.level == "surrogate"]
+    return EnvironmentReport(
+        host=host,
+        realisation=realisation,
+        vacancy=vacancy.name,
+        element=vacancy.element,
+        environment=vacancy.environment,
+        sites=vacancy.multiplicity or 0,
+        surrogate_structures=vacancy.surrogate_structures or 0,
+        transferred_structures=sum(label.startswith(TRANSFERRED) for label in starts),
+        duplicates=len(vacancy.duplicates),
+        dropped=len(vacancy.dropped),
+        surrogate_minima=len(vacancy.surrogate_minima or ()),
+        reference_structures=vacancy.sampling_structures,
+        coarse_minima=None if full is None else len(full),
+        minima=None if vacancy.minima is None else len(vacancy.minima),
+        reference_relaxations=vacancy.reference_relaxations,
+        coarse_bonds=None if full is None else bonds_in_words(full[0].bonds),
+        bonds=None if ground is None else bonds_in_words(ground.bonds),
+        motif=None if ground is None else ground.motif,
+        bond_counts={} if ground is None else dict(_kinds(ground.bonds)),
+        energy_lowering=lowering,
+        energy_difference=None if comparison is None else comparison.energy_difference,
+        found_or_lower=None if comparison is None else comparison.hit,
+        lower=None if comparison is None else comparison.new_ground_state,
+        transfer_gain=transfer_gain(vacancy),
+        dft_saved=vacancy.dft_saved,
+        speedup=None if comparison is None else comparison.speedup,
+        surrogate_seconds=vacancy.surrogate_seconds,
+        reference_seconds=vacancy.reference_seconds,
+        coarse_seconds=None if comparison is None else comparison.full_reference_seconds,
+        unfinished=vacancy.unfinished,
+        failures=len(vacancy.failures),
+    )
+
+
+def bonds_in_words(bonds: Sequence[BondReport]) -> str:
+    """Name the kinds of new bonds, e.g. ``Se–Te``, ``2 Te–Te + Se–Te``; ``T_d`` for none."""
+    kinds = sorted(_kinds(bonds).items(), key=lambda item: (-item[1], item[0]))
+    return " + ".join(f"{count} {kind}" if count > 1 else kind for kind, count in kinds) or NO_BONDS
+
+
+def transfer_gain(vacancy: VacancyReport) -> float | None:
+    """How much the minima of other environments, offered as starts, brought the ground state down.
+
+    Parameters
+    ----------
+    vacancy
+        The report.
+
+    Returns
+    -------
+    float or None
+        E(lowest) − E(lowest that another start leads to), eV, at the reference level if there is a result, else at that of
+        the surrogate; None where nothing was offered, or nothing else has a result.
+    """
+    surrogate = vacancy.surrogate_minima or ()
+    if not any(label.startswith(TRANSFERRED) for one in surrogate for label in one.labels):
+        return None
+    own = {one.label for one in surrogate if any(not label.startswith(TRANSFERRED) for label in one.labels)}
+    if vacancy.minima is None:
+        energies, mine = surrogate, [one.energy for one in surrogate if one.label in own]
+    else:
+        energies, mine = vacancy.minima, [one.energy for one in vacancy.minima if _reached(one, own)]
+    return energies[0].energy - min(mine) if mine else None
+
+
+def weighted_lowering(
+    rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[str, str], float]
+) -> tuple[float | None, float]:
+    """Average the energy lowering over environments by their probabilities in a random alloy.
+
+    Parameters
+    ----------
+    rows
+        Of one composition; those of one environment count together as their mean.
+    probabilities
+        By element and environment.
+
+    Returns
+    -------
+    tuple of (float or None, float)
+        Mean in eV, None without a lowering; and the sum of the probabilities that went into it.
+    """
+    by_environment: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row.energy_lowering is not None:
+            by_environment.setdefault((row.element, row.environment), []).append(row.energy_lowering)
+    weights = {key: probabilities.get(key, 0.0) for key in by_environment}
+    total = math.fsum(weights.values())
+    if not total:
+        return None, 0.0
+    mean = math.fsum(weights[key] * statistics.fmean(values) for key, values in by_environment.items()) / total
+    return mean, total / len({element for element, _ in by_environment})
+
+
+def alloy_report(
+    name: str,
+    compositions: Sequence[CompositionReport],
+    *,
+    levels: Mapping[str, str | None],
+    lost: Mapping[str, str],
+    versions: Mapping[str, str],
+    created: datetime,
+) -> AlloyReport:
+    """Report a sweep.
+
+    Parameters
+    ----------
+    name
+        Of the alloy.
+    compositions
+        Reports of those that have one.
+    levels
+        Level of theory of ``surrogate`` and ``reference``.
+    lost
+        What the others broke with.
+    versions
+        Library → version.
+    created
+        When, with its time zone.
+
+    Returns
+    -------
+    AlloyReport
+        The report.
+    """
+    rows = [row for one in compositions for row in one.rows]
+    compared = [row for row in rows if row.found_or_lower is not None and row.speedup is not None]
+    lower = [row.energy_difference for row in compared if row.lower and row.energy_difference is not None]
+    saved = [row.dft_saved for row in rows if row.dft_saved is not None]
+    speedups = [row.speedup for row in compared if row.speedup is not None]
+    return AlloyReport(
+        schema_version=ALLOY_SCHEMA_VERSION,
+        created=created.astimezone(UTC).isoformat(timespec="seconds"),
+        name=name,
+        surrogate=levels.get("surrogate"),
+        reference=levels.get("reference"),
+        n_environments=len(rows),
+        compared=len(compared),
+        found_or_lower=sum(row.found_or_lower is True for row in compared),
+        lower=len(lower),
+        mean_lowering_eV=statistics.fmean(lower) if lower else None,
+        dft_saved=statistics.fmean(saved) if saved else None,
+        speedup_median=statistics.median(speedups) if speedups else None,
+        compositions=tuple(compositions),
+        lost=dict(lost),
+        versions=dict(sorted(versions.items())),
+    )
+
+
+def alloy_json(report: AlloyReport) -> str:
+    """Write a report as strict JSON, the rows of all compositions also in one list."""
+    content = asdict(report) | {
+        "rows": [{"x": one.x, "composition": one.name} | asdict(row) for one in report.compositions for row in one.rows]
+    }
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _reached(minimum: MinimumReport, own: set[str]) -> bool:
+    """Whether a start that is not transferred leads to a minimum of the reference level."""
+    return any(
+        not label.endswith(FROM_SURROGATE) or label.removesuffix(FROM_SURROGATE) in own for label in minimum.labels
+    )
+
+
+def _kinds(bonds: Sequence[BondReport]) -> Counter[str]:
+    return Counter("–".join(sorted(bond.elements)) for bond in bonds)
+
+
+def _statistics(environments: Sequence[Sequence[Environment]]) -> tuple[StatisticReport, ...]:
+    """Count the sites of each environment in each realisation; groups by fingerprint count together."""
+    probabilities = {(one.element, one.words): one.probability for found in environments for one in found}
+    counts = {key: [0] * len(environments) for key in probabilities}
+    for number, found in enumerate(environments):
+        for one in found:
+            counts[one.element, one.words][number] += len(one.sites)
+    totals = {
+        element: [sum(counts[key][i] for key in counts if key[0] == element) for i in range(len(environments))]
+        for element in {element for element, _ in counts}
+    }
+    reports = []
+    for (element, words), sites in sorted(
+        counts.items(), key=lambda item: (item[0][0], -probabilities[item[0]], item[0][1])
+    ):
+        shares = [count / total for count, total in zip(sites, totals[element], strict=True) if total]
+        reports.append(
+            StatisticReport(
+                element=element,
+                environment=words,
+                sites=tuple(sites),
+                mean_share=statistics.fmean(shares),
+                deviation=statistics.stdev(shares) if len(shares) > 1 else None,
+                probability=probabilities[element, words],
+            )
+        )
+    return tuple(reports)

@@ -1,0 +1,139 @@
+"""The search of one composition of an alloy, and of all of them, as Prefect flows."""
+
+import contextvars
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from defect_surrogate.alloys import Composition, SweepSettings
+from defect_surrogate.archive import reindex
+from defect_surrogate.errors import StoppedError
+from defect_surrogate.reports.alloy_schema import AlloyReport
+from defect_surrogate.reports.schema import CampaignReport
+from flows.alloy_search import SweepPlan, plan_sweep, relax_end_members, search_alloy
+from flows.artifacts import publish_alloy_artifacts, publish_artifacts
+from flows.batches import with_reference, with_surrogate
+from flows.progress import show_own_lines
+from flows.run_folder import locked
+from flows.search_host import described
+from flows.sweep_folder import CompositionFolder, SweepFolder, create_sweep
+from flows.sweep_results import write_composition, write_sweep
+
+logger = logging.getLogger(__name__)
+
+END_MEMBERS = "end-members"
+"""Folder of the units of the end members, beside those of the compositions."""
+
+Out = Annotated[str, described("Folder of the sweep; an earlier one of the same end members there is continued.")]
+Which = Annotated[str, described("Name of the composition, e.g. CdTe0.5Se0.5; one of those of the settings.")]
+
+
+def composition_name() -> str:
+    """Return the name of a run of ``search_composition``: that of the composition."""
+    return str(flow_run.parameters["composition"])
+
+
+@flow(name="search-composition", flow_run_name=composition_name, persist_result=False)
+def search_composition(composition: Which, out: Out, settings: SweepSettings) -> CampaignReport:
+    """Find the ground-state structures of the vacancies of an alloy at one composition, in every environment there is.
+
+    The finer sampling set of each vacancy is relaxed with the surrogate, its minima are offered to the other environments, and
+    the distinct minima are relaxed at the reference level. What the archive of the sweep holds is not computed again.
+
+    Parameters
+    ----------
+    composition
+        Its name, e.g. ``CdTe0.5Se0.5``.
+    out
+        Folder of the sweep.
+    settings
+        Of the sweep.
+
+    Returns
+    -------
+    CampaignReport
+        Of its supercells, also written into its folder.
+    """
+    show_own_lines()
+    plan = plan_sweep(settings, only=composition)
+    (chosen,) = plan.compositions
+    folder = create_sweep(Path(out), settings).composition(chosen.name)
+    with locked(folder.path):
+        folder.begin()
+        found = search_alloy(
+            chosen,
+            plan,
+            folder.settings,
+            relax_surrogate=with_surrogate(folder, settings),
+            relax_reference=with_reference(folder, settings.workers),
+            cache=folder.sampling,
+        )
+        report = write_composition(folder, found)
+    publish_artifacts(report)
+    return report
+
+
+@flow(name="sweep-alloy", persist_result=False)
+def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
+    """Search the vacancies of an alloy at all its compositions.
+
+    Each composition is a flow run of its own. One that is lost does not end the others: the report says what is missing.
+
+    Parameters
+    ----------
+    out
+        Folder of the sweep; an earlier one of the same end members there is continued.
+    settings
+        Of the sweep.
+
+    Returns
+    -------
+    AlloyReport
+        Also written into the folder.
+    """
+    show_own_lines()
+    with locked(Path(out)):
+        plan = plan_sweep(settings)
+        folder = create_sweep(Path(out), settings)
+        _relax_end_members(folder, plan)
+        lost = _fan_out(plan.compositions, folder, settings)
+        report = write_sweep(folder, plan, lost=lost)
+        reindex(folder.archive)
+    publish_alloy_artifacts(report)
+    return report
+
+
+def _relax_end_members(folder: SweepFolder, plan: SweepPlan) -> None:
+    """Relax the end members once, before compositions that run side by side would each do it."""
+    own: CompositionFolder = folder.composition(END_MEMBERS)
+    own.path.mkdir(parents=True, exist_ok=True)
+    own.begin()
+    relax_end_members(plan, folder.settings, with_reference(own, folder.settings.workers))
+
+
+def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, settings: SweepSettings) -> dict[str, str]:
+    """Search compositions side by side, and return what those that were lost broke with, by name."""
+    lost: dict[str, str] = {}
+    done = 0
+
+    def search(composition: Composition) -> None:
+        nonlocal done
+        try:
+            search_composition(composition.name, str(folder.path), folder.settings)
+        except StoppedError:
+            raise
+        except Exception as error:
+            logger.error("%s: lost: %s", composition.name, error)
+            lost[composition.name] = f"{type(error).__name__}: {error}"
+        done += 1
+        logger.info("%s: composition %d of %d", composition.name, done, len(compositions))
+
+    with ThreadPoolExecutor(max_workers=settings.compositions_at_once) as threads:
+        running = [threads.submit(contextvars.copy_context().run, search, one) for one in compositions]
+        for one in running:
+            one.result()
+    return lost

@@ -1,0 +1,93 @@
+"""From the search of an alloy, finished or not, to the files of its folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter, ValidationError
+
+from defect_surrogate.reports.alloy import alloy_json, alloy_report, composition_report
+from defect_surrogate.reports.alloy_page import write_alloy_page
+from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport
+from defect_surrogate.reports.campaign import library_versions
+from defect_surrogate.reports.files import replace_file
+from defect_surrogate.reports.schema import CampaignReport
+from flows.alloy_search import CompositionSearch, SweepPlan
+from flows.results import write_results
+from flows.sweep_folder import CompositionFolder, SweepFolder
+
+COMPOSITION_FILE, ALLOY_FILE = "composition.json", "alloy.json"
+
+_COMPOSITION = TypeAdapter(CompositionReport)
+
+
+def write_composition(folder: CompositionFolder, found: CompositionSearch) -> CampaignReport:
+    """Write what a search leaves, and ``composition.json``, from which the report of the sweep is made.
+
+    Parameters
+    ----------
+    folder
+        Of the composition.
+    found
+        What was searched and found so far.
+
+    Returns
+    -------
+    CampaignReport
+        Of its supercells.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    report = write_results(folder, found.hosts)
+    composition = composition_report(found.composition, found.alloy, found.supercells, found.environments, report.hosts)
+    levels = {
+        "surrogate": next((host.surrogate for host in report.hosts if host.surrogate), None),
+        "reference": next((host.reference for host in report.hosts if host.reference), None),
+    }
+    content = {"levels": levels, "composition": asdict(composition)}
+    replace_file(folder.path / COMPOSITION_FILE, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    return report
+
+
+def write_sweep(folder: SweepFolder, plan: SweepPlan, *, lost: Mapping[str, str]) -> AlloyReport:
+    """Write ``alloy.json`` and the page of a sweep, from what its compositions have left so far.
+
+    Parameters
+    ----------
+    folder
+        Of the sweep.
+    plan
+        Its compositions.
+    lost
+        What compositions broke with, by name.
+
+    Returns
+    -------
+    AlloyReport
+        The report. A composition without one of its own is among those lost.
+    """
+    compositions, levels, without = [], dict[str, str | None](), dict(lost)
+    for composition in plan.compositions:
+        path = folder.composition(composition.name).path / COMPOSITION_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            compositions.append(_COMPOSITION.validate_python(content["composition"]))
+            levels |= {name: level for name, level in content["levels"].items() if level is not None}
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            without.setdefault(composition.name, f"no report that can be read ({type(error).__name__})")
+    report = alloy_report(
+        plan.alloy.name,
+        compositions,
+        levels=levels,
+        lost=without,
+        versions=library_versions(),
+        created=datetime.now(UTC),
+    )
+    replace_file(folder.path / ALLOY_FILE, alloy_json(report))
+    write_alloy_page(report, folder.path)
+    return report
+
+
+def failed_count(report: AlloyReport) -> int:
+    """Count units that broke, units without a result, and compositions that were lost."""
+    return sum(row.failures + row.unfinished for row in report.rows) + len(report.lost)
