@@ -15,7 +15,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
-from defect_surrogate.distortions import SamplingSet, SamplingStructure, sampling_set
+from defect_surrogate.distortions import SamplingSet, SamplingStructure
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import digest
 from defect_surrogate.settings import Section, SettingsT
@@ -32,8 +32,8 @@ def cached_sampling_set(
     host: Host,
     settings: SettingsT,
     *,
+    make: Callable[[Vacancy, Host, SettingsT], SamplingSet],
     cache: Path | None,
-    make: Callable[[Vacancy, Host, SettingsT], SamplingSet] = sampling_set,  # type: ignore[assignment]
 ) -> SamplingSet:
     """Return the sampling structures of a vacancy: from a file, or else made and kept in it.
 
@@ -45,10 +45,10 @@ def cached_sampling_set(
         Its host.
     settings
         What ``make`` is given.
+    make
+        Makes the structures, such as ``sampling_set``.
     cache
         Folder with a file for each vacancy, made when missing; nothing is kept when None.
-    make
-        Makes the structures.
 
     Returns
     -------

@@ -28,7 +28,7 @@ from defect_surrogate.alloys import (
 from defect_surrogate.alloys.environments import check_environments
 from defect_surrogate.alloys.fine_sampling import FineSampling, fine_sampling_set, without_duplicates
 from defect_surrogate.dataset.frames import BULK, HOST
-from defect_surrogate.distortions import SamplingSet
+from defect_surrogate.distortions import SamplingSet, sampling_set
 from defect_surrogate.errors import AlloyError
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import Relaxation, Unit
@@ -308,12 +308,12 @@ def _starts(
         vacancy,
         host,
         FineSampling(distortions=settings.distortions, neighbours=settings.neighbours),
-        cache=None if cache is None else cache / "fine",
         make=fine_sampling_set,
+        cache=None if cache is None else cache / "fine",
     )
     if not settings.full_reference:  # of the standard set only what the finer has, too: Unperturbed
         return fine, SamplingSet(fine.structures[:1], ())
-    return fine, cached_sampling_set(vacancy, host, settings.distortions, cache=cache)
+    return fine, cached_sampling_set(vacancy, host, settings.distortions, make=sampling_set, cache=cache)
 
 
 def _with_transferred(

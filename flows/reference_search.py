@@ -11,7 +11,7 @@ from pathlib import Path
 from defect_surrogate import isolated_atoms
 from defect_surrogate.bulk_cells import BulkCell, bulk_cells
 from defect_surrogate.dataset.frames import BULK
-from defect_surrogate.distortions import SamplingSet
+from defect_surrogate.distortions import SamplingSet, sampling_set
 from defect_surrogate.hosts import Host, read_host
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
@@ -86,7 +86,7 @@ def reference_search(
         vacancies = find_vacancies(relaxed.host, settings.vacancies)
         logger.info("%s: vacancies: %s", host.name, ", ".join(f"{one.label} ({one.environment})" for one in vacancies))
         for vacancy in vacancies:
-            sampling = cached_sampling_set(vacancy, relaxed.host, settings.distortions, cache=cache)
+            sampling = cached_sampling_set(vacancy, relaxed.host, settings.distortions, make=sampling_set, cache=cache)
             works += sampling_work(sampling, settings.reference)
     found |= relax_reference(works)
     return ReferenceSearch(relaxed.host, own + tuple(work.unit for work in works), found)

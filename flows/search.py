@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
 from defect_surrogate.hosts import Host, read_host
 from defect_surrogate.minima import LocalMinimum, find_minima
 from defect_surrogate.relaxation import Level, Relaxation, Unit
@@ -137,7 +137,10 @@ def search(
     host = relaxed.host
     vacancies = find_vacancies(host, settings.vacancies)
     logger.info("%s: vacancies: %s", host.name, ", ".join(f"{one.label} ({one.environment})" for one in vacancies))
-    samplings = [cached_sampling_set(vacancy, host, settings.distortions, cache=cache) for vacancy in vacancies]
+    samplings = [
+        cached_sampling_set(vacancy, host, settings.distortions, make=sampling_set, cache=cache)
+        for vacancy in vacancies
+    ]
     if structures is not None:
         for sampling in samplings:
             write_sampling_structures(sampling, structures / host.name / "surrogate")

@@ -163,8 +163,8 @@ def averaged_cell(alloy: Alloy, fractions: Sequence[float]) -> Structure:
     Returns
     -------
     Structure
-        n sites with the species of the first end member. Lattice vectors in Å are averaged, which differ by stretches alone, and
-        positions in fractional coordinates.
+        n sites with the species of the first end member. Lattice vectors, in Å, are averaged: they differ by stretches alone;
+        so are positions in fractional coordinates.
     """
     first = alloy.cells[0]
     lattice = np.einsum("i,ijk->jk", fractions, [cell.lattice.matrix for cell in alloy.cells])

@@ -3,7 +3,8 @@
 Sites are alike when their nearest neighbours are of the same species (doi:10.1038/s41524-024-01303-9: "Cd surrounded by 4 Te;
 by 3 Te and 1 Se; …"), or, finer, when the SOAP vectors of the sites do not differ either. Who is a neighbour is a matter of the
 lattice, and asked of the end member's. In a random alloy a site with m neighbours on the mixing sublattice has k1, k2, … of
-each species with the multinomial, of two species binomial, probability m! / (k1! k2! …) f1^k1 f2^k2 …
+each species with the multinomial, of two species binomial, probability m! / (k1! k2! …) f1^k1 f2^k2 …; in a supercell of few
+atoms, which are drawn without putting back, middling environments are somewhat more frequent.
 """
 
 import hashlib

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import chemical_symbols
 from pymatgen.core import Element, Structure
 
 from defect_surrogate.alloys.compositions import Composition
@@ -127,8 +128,12 @@ def _quasirandom(
             "thread_config": [1],  # only then a seed gives one result
         }
     )
-    symbols = found.best().structure().symbols
-    return [symbols[i] for i in sites]
+    # which of the best comes first is left to chance, which are among them is not
+    numbers = sorted(
+        tuple(one.species) for objective, some in found if objective == found.best().objective for one in some
+    )
+    chosen = numbers[seed % len(numbers)]
+    return [chemical_symbols[chosen[i]] for i in sites]
 
 
 def _seed(seed: int, text: str) -> int:

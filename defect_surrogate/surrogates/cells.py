@@ -14,7 +14,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from defect_surrogate.relaxation import Provenance, Relaxation, digest
 from defect_surrogate.surrogates.potentials import Potential, check_structure
 
-FORCE_TOLERANCE = 0.01
+FORCE_TOLERANCE = 1e-3
 """eV/Å that neither a force nor the gradient with respect to the cell, as ASE scales it, exceeds (our choice)."""
 
 MOST_STEPS = 500

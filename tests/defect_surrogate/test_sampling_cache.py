@@ -28,28 +28,27 @@ def fresh(vacancy, cluster_host):
 
 
 @pytest.fixture
-def made(fresh, monkeypatch):
+def made(fresh):
     """What was asked of ShakeNBreak, which answers from memory."""
-    asked = []
 
-    def answer(vacancy, host, settings):
-        asked.append((vacancy.label, settings))
-        return fresh
+    class Made(list):
+        def __call__(self, vacancy, host, settings):
+            self.append((vacancy.label, settings))
+            return fresh
 
-    monkeypatch.setattr(sampling_cache, "sampling_set", answer)
-    return asked
+    return Made()
 
 
 @pytest.fixture
 def kept(made, vacancy, cluster_host, tmp_path):
     """The file, just written."""
-    cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=tmp_path)
+    cached_sampling_set(vacancy, cluster_host, SETTINGS, make=made, cache=tmp_path)
     made.clear()
     return tmp_path / "Cd4Te4" / "v_Cd_0.json"
 
 
 def identical(one, other):
-    assert one.dropped == other.dropped
+    assert (one.dropped, one.duplicates) == (other.dropped, other.duplicates)
     for a, b in zip(one.structures, other.structures, strict=True):
         assert (a.vacancy, a.label, a.seed) == (b.vacancy, b.label, b.seed)
         assert np.array_equal(a.structure.lattice.matrix, b.structure.lattice.matrix)
@@ -62,15 +61,15 @@ def identical(one, other):
 
 
 def test_structures_come_back_to_the_last_bit_without_being_made(kept, made, fresh, vacancy, cluster_host, tmp_path):
-    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=tmp_path), fresh)
+    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, make=made, cache=tmp_path), fresh)
     assert made == []
 
 
-def test_dropped_labels_come_back(made, monkeypatch, fresh, vacancy, cluster_host, tmp_path):
-    without = dataclasses.replace(fresh, structures=fresh.structures[:-1], dropped=("Dimer",))
-    monkeypatch.setattr(sampling_cache, "sampling_set", lambda *_: without)
-    for _ in range(2):
-        assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=tmp_path), without)
+def test_labels_left_out_come_back(made, fresh, vacancy, cluster_host, tmp_path):
+    without = dataclasses.replace(fresh, structures=fresh.structures[:-1], dropped=("Dimer",), duplicates=("Rattled",))
+    for make in (lambda *_: without, made):
+        assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, make=make, cache=tmp_path), without)
+    assert not made
 
 
 @pytest.mark.parametrize("change", ["settings", "oxidation states", "supercell", "position", "version"])
@@ -87,8 +86,8 @@ def test_other_inputs_are_made_anew(kept, made, vacancy, cluster_host, tmp_path,
         vacancy = dataclasses.replace(vacancy, fractional_position=(0.0, 0.0, 0.0))
     else:
         monkeypatch.setattr(sampling_cache, "version", lambda name: "99" if name == "shakenbreak" else "1")
-    cached_sampling_set(vacancy, cluster_host, settings, cache=tmp_path)
-    cached_sampling_set(vacancy, cluster_host, settings, cache=tmp_path)
+    cached_sampling_set(vacancy, cluster_host, settings, make=made, cache=tmp_path)
+    cached_sampling_set(vacancy, cluster_host, settings, make=made, cache=tmp_path)
     assert len(made) == 1
 
 
@@ -106,17 +105,17 @@ def test_a_damaged_file_is_made_anew(kept, made, fresh, vacancy, cluster_host, t
         kept.mkdir()
     else:
         kept.write_bytes({"empty": b"", "truncated": text.encode()[:-9], "list": b"[1]", "binary": b"\xff\0"}[damage])
-    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=tmp_path), fresh)
+    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, make=made, cache=tmp_path), fresh)
     assert len(made) == 1
     assert damage == "folder" or kept.read_text() == text
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(made, fresh, vacancy, cluster_host, tmp_path):
     (tmp_path / "Cd4Te4").write_text("in the way")
-    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=tmp_path), fresh)
+    assert identical(cached_sampling_set(vacancy, cluster_host, SETTINGS, make=made, cache=tmp_path), fresh)
 
 
 def test_without_a_folder_nothing_is_kept(made, vacancy, cluster_host):
     for _ in range(2):
-        cached_sampling_set(vacancy, cluster_host, SETTINGS, cache=None)
+        cached_sampling_set(vacancy, cluster_host, SETTINGS, make=made, cache=None)
     assert len(made) == 2
