@@ -69,13 +69,14 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
             *(len(data.train), len(data.train.compositions), len(data.validation), len(data.test)),
         )
         check_held_out(data, base_learnt, base=settings.base)
-        check_measurable(data.test, others, force=force)
+        measured_on = held_out_frames(data)
+        check_measurable(measured_on, others, force=force)
         members = [train_member(data, settings, number, state) for number in range(1, settings.ensemble + 1)]
         cards = [card_of(member, data, settings, base_learnt) for member in members]
         trained = force_field(
             Checkpoint(members[0].potential, data.level_of_theory, data.level_of_theory, cards[0]), name=target.name
         )
-        held_out = measured([trained, *others], data.test)
+        held_out = measured([trained, *others], measured_on)
         forced = check(held_out[0] if held_out else None, held_out[1:], force=force)
         ensemble = [card.digest for card in cards[1:]]
         cards[0] = cards[0].model_copy(update={"held_out": held_out, "forced": forced, "ensemble": ensemble})
@@ -125,6 +126,11 @@ def check_held_out(data: TrainingData, base_learnt: frozenset[str] | None, *, ba
             f"split: {', '.join(known)} cannot be held out for the test, since the base model {base} has learnt from it; "
             "hold out others, or start from another base"
         )
+
+
+def held_out_frames(data: TrainingData) -> Dataset:
+    """Return what models are measured on: the test, or, where no composition is held out for one, the validation frames."""
+    return data.test if data.test.frames else data.validation
 
 
 def check_measurable(test: Dataset, others: Sequence[Potential], *, force: bool) -> None:

@@ -118,7 +118,8 @@ class ModelCard(_Part):
     best_epoch
         Counted from 1.
     held_out
-        Errors on the test compositions: this model first, then the one it started from, then the baseline.
+        Errors on the test compositions, without any on the validation frames: of this model first, then the one it started
+        from, then the baseline.
     forced
         Whether it was published although it is worse than one of them.
     ensemble

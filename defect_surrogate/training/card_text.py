@@ -44,8 +44,7 @@ def card_text(card: ModelCard) -> str:
         f"- Trained with {', then '.join(card.ran_on)}.",
         f"- Data: {', '.join(f'`{digest[:16]}`' for digest in card.data)}.",
         "",
-        f"Mean absolute errors on {split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}, those of "
-        "the bulk left out:",
+        f"Mean absolute errors on {_held_out(card)}, those of the bulk left out:",
         "",
         held_out_table(card),
         "",
@@ -59,6 +58,13 @@ def card_text(card: ModelCard) -> str:
         lines += [f"Ensemble: {len(card.ensemble)} further members in `ensemble/`, which differ in their seeds.", ""]
     lines += ["Settings:", "", "```yaml", card.settings.rstrip(), "```", ""]
     return "\n".join(lines)
+
+
+def _held_out(card: ModelCard) -> str:
+    split = card.split
+    if split.test or not card.held_out:
+        return f"{split.test_frames} held-out frames of {', '.join(split.test) or 'no composition'}"
+    return f"the {split.validation_frames} validation frames, by which the epoch was chosen, since no composition was held out"
 
 
 def _validation(unseen: list[str]) -> str:

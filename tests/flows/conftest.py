@@ -5,7 +5,9 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from pymatgen.core import Structure
 
+from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import SearchSettings
 from flows.hosts import Work
@@ -63,3 +65,36 @@ def host_file(tmp_path, cluster_crystal):
 def settings() -> SearchSettings:
     """Five sampling structures in the cell as given."""
     return SearchSettings.model_validate({"host": {"relax": False, "min_atoms": 1}, "distortions": {"increment": 0.6}})
+
+
+@pytest.fixture
+def end_members(tmp_path, cluster_crystal) -> list[str]:
+    """Clusters of Cd4Te4, and somewhat smaller ones of Cd4Se4, as files: the end members of an alloy of four sites."""
+    selenide = cluster_crystal.copy()
+    selenide.replace_species({"Te": "Se"})
+    centre = selenide.lattice.get_cartesian_coords([0.5, 0.5, 0.5])
+    selenide = Structure(
+        selenide.lattice,
+        selenide.species,
+        centre + 0.95 * (selenide.cart_coords - centre),
+        coords_are_cartesian=True,
+    )
+    paths = []
+    for name, structure in (("CdTe", cluster_crystal), ("CdSe", selenide)):
+        paths.append(str(tmp_path / f"{name}.vasp"))
+        structure.to(paths[-1], fmt="poscar")
+    return paths
+
+
+@pytest.fixture
+def sweep_settings(end_members) -> SweepSettings:
+    """Half and a quarter Se; of each vacancy all pairs of its three neighbours in one step."""
+    return SweepSettings.model_validate(
+        {
+            "alloy": {"end_members": end_members, "sublattice": "Te", "compositions": [0.25, 0.5]},
+            "host": {"relax": False, "min_atoms": 1},
+            "vacancies": {"elements": ["Cd"]},
+            "neighbours": {"distortions": [-0.4]},
+            "distortions": {"increment": 0.6},
+        }
+    )

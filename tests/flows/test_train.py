@@ -234,14 +234,19 @@ def test_a_model_that_is_worse_than_the_baseline_is_refused(train, monkeypatch):
         train({"baseline": "chgnet"})
 
 
-@pytest.mark.parametrize("held_out", ["bulk", "nothing"])
-def test_without_a_held_out_defect_a_model_is_published_by_force_alone(train, dataset, tmp_path, monkeypatch, held_out):
-    """A test composition with bulk frames alone, or with none; without force it is refused before the training."""
+def test_without_a_held_out_composition_models_are_measured_on_the_validation_frames(train, tmp_path):
+    split = {"training": ["KCl", "NaBr", "NaCl"], "test": [], "validation": [], "seen_per_relaxation": 1}
+    card = train({"split": split})
+    assert (card.forced, len(card.held_out), card.split.validation_frames) == (False, 1, 3)
+    page = (tmp_path / "model" / "README.md").read_text()
+    assert "on the 3 validation frames, by which the epoch was chosen, since no composition was held out" in page
+
+
+def test_without_a_held_out_defect_a_model_is_published_by_force_alone(train, dataset, tmp_path, monkeypatch):
+    """A test composition with bulk frames alone; without force it is refused before the training."""
     kept = dataset.select(lambda one: one.is_bulk or one.host != "NaCl")
     write_dataset(kept, tmp_path / "no-defect")
     changes = {"data": [str(tmp_path / "no-defect")]}
-    if held_out == "nothing":
-        changes["split"] = {"training": ["KCl", "NaBr", "NaCl"], "test": [], "validation": [], "seen_fraction": 0.2}
     with monkeypatch.context() as patch, pytest.raises(GateError, match="no frame with a defect is held out"):
         patch.delattr("flows.train.finetune")
         train(changes)

@@ -171,3 +171,18 @@ def test_seen_configurations_cover_the_energies_of_every_defect(nine):
         assert len(ranks) == 5
         assert all(b - a == 4 for a, b in pairwise(ranks))
     assert len(split.validation_seen.compositions) == 8
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(1, 8), steps=st.integers(1, 12))
+def test_frames_of_each_relaxation_go_to_validation_and_never_all(dataset_of, relaxations, count, steps):
+    frames = [frame for host in ("CdTe", "CdSe") for frame in relaxations(host, labels=3, steps=steps)]
+    dataset = dataset_of(*frames)
+    split = split_by_composition(dataset, seed=1, test=[], validation=[], seen_per_relaxation=count)
+    check(split, dataset)
+    seen = Counter((one.host, one.defect, one.label) for one in split.validation_seen.frames if not one.is_bulk)
+    left = Counter((one.host, one.defect, one.label) for one in split.train.frames if not one.is_bulk)
+    for relaxation in left | seen:
+        length = left[relaxation] + seen[relaxation]
+        assert seen[relaxation] == min(count, length // 2)
+    assert not any(one.is_bulk for one in split.validation_seen.frames)
