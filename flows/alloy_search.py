@@ -17,34 +17,20 @@ from defect_surrogate.alloys import (
     Environment,
     Source,
     SweepSettings,
-    alloy_host,
-    compositions_of,
-    environment_vacancies,
-    find_environments,
     make_alloy,
-    read_end_members,
     transferred_starts,
 )
-from defect_surrogate.alloys.environments import check_environments
 from defect_surrogate.alloys.fine_sampling import FineSampling, fine_sampling_set, without_duplicates
 from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.distortions import SamplingSet, sampling_set
-from defect_surrogate.errors import AlloyError
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
-from defect_surrogate.surrogates import (
-    Potential,
-    cell_method,
-    check_coverage,
-    check_made_for,
-    load_potential,
-    surrogate_method,
-)
+from defect_surrogate.surrogates import Potential, cell_method, surrogate_method
 from defect_surrogate.vacancies import Vacancy
-from defect_surrogate.vasp import check_cell, check_executable, reference_method
 from flows.hosts import Relax, RelaxedHost, Work, relax_host
 from flows.search import HostSearch, VacancySearch, search_with_reference, search_with_surrogate
+from flows.sweep_plan import SweepPlan, environments_of, supercells_of, vacancies_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,75 +69,6 @@ class CompositionSearch:
         return own + tuple(unit for host in self.hosts for unit in host.units)
 
 
-@dataclass(frozen=True)
-class SweepPlan:
-    """An alloy that was held against the settings: nothing in it will be refused later.
-
-    Attributes
-    ----------
-    alloy
-        The end members as read.
-    compositions
-        Those that are searched.
-    supercells
-        Realisations of each composition, in cells as read.
-    environments
-        Environments of each realisation of each composition.
-    potential
-        The force field.
-    """
-
-    alloy: Alloy
-    compositions: tuple[Composition, ...]
-    supercells: tuple[tuple[AlloyHost, ...], ...]
-    environments: tuple[tuple[tuple[Environment, ...], ...], ...]
-    potential: Potential
-
-
-def plan_sweep(settings: SweepSettings, *, only: str | None = None) -> SweepPlan:
-    """Read the end members, and refuse now what would be refused only after hours.
-
-    Parameters
-    ----------
-    settings
-        Of the sweep.
-    only
-        Name or fraction x of the one composition that is planned; all when None.
-
-    Returns
-    -------
-    SweepPlan
-        All supercells and environments.
-
-    Raises
-    ------
-    InputError
-        If end members, compositions, environments, force field or reference level cannot be used.
-    """
-    hosts = read_end_members(settings.alloy, settings.host)
-    alloy = make_alloy(hosts, settings.alloy.sublattice)
-    compositions = compositions_of(alloy, settings.alloy)
-    if only is not None:
-        compositions = (_chosen(compositions, only),)
-    potential = load_potential(settings.surrogate.potential)
-    for host in hosts:
-        check_coverage(potential, host.oxidation_states, host=host.name)
-    supercells = tuple(_supercells(alloy, one, settings) for one in compositions)
-    environments = tuple(
-        tuple(_environments(alloy, host, settings) for host in realisations) for realisations in supercells
-    )
-    for composition, found in zip(compositions, environments, strict=True):
-        check_environments(composition.name, found, settings.environments)
-    if not settings.surrogate_only:
-        check_executable(settings.reference)
-        level = _checked_reference(hosts, settings)
-        for vacancy in _vacancies(supercells[0][0], environments[0][0], settings):
-            reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
-        if not settings.surrogate.other_level_of_theory:
-            check_made_for(potential, level, host=alloy.name)
-    return SweepPlan(alloy, compositions, supercells, environments, potential)
-
-
 def search_alloy(
     composition: Composition,
     plan: SweepPlan,
@@ -185,13 +102,13 @@ def search_alloy(
     if not all(one.usable for one in end_members):
         return CompositionSearch(plan.alloy, composition, end_members, (), (), ())
     alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice)
-    hosts = _supercells(alloy, composition, settings)
+    hosts = supercells_of(alloy, composition, settings)
     relaxed = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
     hosts = tuple(
         dataclasses.replace(one, host=cell.host) for one, cell in zip(hosts, relaxed, strict=True) if cell.usable
     )
-    environments = tuple(_environments(alloy, host, settings) for host in hosts)
-    vacancies = [_vacancies(host, found, settings) for host, found in zip(hosts, environments, strict=True)]
+    environments = tuple(environments_of(alloy, host, settings) for host in hosts)
+    vacancies = [vacancies_of(host, found, settings) for host, found in zip(hosts, environments, strict=True)]
     for host, some in zip(hosts, vacancies, strict=True):
         logger.info("%s: vacancies: %s", host.host.name, ", ".join(f"{v.label} ({v.multiplicity} sites)" for v in some))
     starts = [
@@ -238,49 +155,6 @@ def relax_end_members(plan: SweepPlan, settings: SweepSettings, relax_reference:
         In the order of the end members.
     """
     return tuple(relax_host(host, settings, relax_reference) for host in plan.alloy.hosts)
-
-
-def _chosen(compositions: Sequence[Composition], wanted: str) -> Composition:
-    """Find a composition by its name, or by the fraction of the second species that was asked for."""
-    for one in compositions:
-        asked = one.requested[1] if one.x is not None else None
-        if wanted == one.name or (asked is not None and wanted in (f"{asked:g}", f"x={asked:g}")):
-            return one
-    raise AlloyError(
-        f"{wanted}: no composition of the settings, which have {', '.join(one.name for one in compositions)}"
-    )
-
-
-def _checked_reference(hosts: Sequence[Host], settings: SweepSettings) -> str:
-    """Hold the end members against the reference level, and return it in words."""
-    for host in hosts:
-        check_cell(host.supercell, settings.reference)
-    return reference_method(hosts[0].supercell, settings.reference, cell="defect").level_of_theory
-
-
-def _supercells(alloy: Alloy, composition: Composition, settings: SweepSettings) -> tuple[AlloyHost, ...]:
-    """Make the realisations of a composition; a pure one has one."""
-    count = settings.alloy.realisations if max(composition.fractions) < 1 else 1
-    return tuple(alloy_host(alloy, composition, number, settings.alloy) for number in range(1, count + 1))
-
-
-def _environments(alloy: Alloy, host: AlloyHost, settings: SweepSettings) -> tuple[Environment, ...]:
-    elements = settings.vacancies.elements
-    chosen = host.host.cations if elements is None else [one for one in elements if _occurs(one, alloy, host)]
-    return find_environments(alloy, host, chosen, settings.environments, settings.minima)
-
-
-def _occurs(element: str, alloy: Alloy, host: AlloyHost) -> bool:
-    """Whether a supercell has an element of the alloy; one that mixes can be absent at an end of the range."""
-    if element not in alloy.oxidation_states:
-        raise AlloyError(f"{alloy.name}: no site of element {element}")
-    return element in host.host.oxidation_states
-
-
-def _vacancies(host: AlloyHost, environments: Sequence[Environment], settings: SweepSettings) -> tuple[Vacancy, ...]:
-    return environment_vacancies(
-        host, environments, settings.environments, settings.vacancies, seed=settings.alloy.seed
-    )
 
 
 def _relaxed_cells(

@@ -4,30 +4,22 @@ Results go to standard output, all else to standard error. Exit codes: 0 done; 1
 input cannot be used; 3 the Prefect server, the Dask cluster or the archive failed; 130 interrupted.
 """
 
-import contextlib
 import json
-import logging
-import signal
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defect_surrogate.errors import DefectSurrogateError, InputError, StoppedError
 from flows.cli_archive import pack, reindex, unpack
+from flows.cli_errors import FAILURES, Options, errors
+from flows.cli_sweep import finish_sweep, sweep
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 
 if TYPE_CHECKING:
-    from defect_surrogate.reports.alloy_schema import AlloyReport
     from defect_surrogate.reports.schema import CampaignReport
     from defect_surrogate.settings import SearchSettings
-
-FAILURES, BAD_INPUT, BROKEN, INTERRUPTED = 1, 2, 3, 130
 
 EPILOG = (
     "Exit codes: 0 done; 1 done, but some units have no result (the report names them); 2 the input cannot be used; "
@@ -80,10 +72,6 @@ DryRun = Annotated[
 ]
 
 
-class _Options:
-    debug = False
-
-
 def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"defect-surrogate {version('defect-surrogate')}")
@@ -98,7 +86,7 @@ def main(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
-    _Options.debug = debug
+    Options.debug = debug
 
 
 @app.command(epilog=EPILOG)
@@ -116,7 +104,7 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
 
     Work that the folder of the run holds already is not done again.
     """
-    with _errors(resume=None if dry_run else out):
+    with errors(resume=None if dry_run else out):
         settings = _settings(settings_file, elements, surrogate, full_reference=full_reference)
         if dry_run:
             _show_plan(source, out, settings, as_json=as_json)
@@ -127,42 +115,15 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
 
 
 @app.command(epilog=EPILOG)
-def sweep(
-    settings_file: Annotated[
-        Path, typer.Argument(metavar="SETTINGS", help="YAML file of settings; see docs/reference.", show_default=False)
-    ],
-    out: Out,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Search the vacancies of an alloy, in every environment, at several compositions.
-
-    Work that the folder of the sweep holds already is not done again.
-    """
-    with _errors(resume=None if dry_run else out):
-        from flows.sweep_folder import read_sweep_settings  # noqa: PLC0415  (seconds to import)
-
-        settings = read_sweep_settings(settings_file)
-        if dry_run:
-            from flows.plan import sweep_plan_text  # noqa: PLC0415
-
-            typer.echo(sweep_plan_text(settings), nl=False)
-            return
-        from flows.driver import run_sweep  # noqa: PLC0415
-
-        _finish_sweep(run_sweep(out, settings), out, as_json=as_json)
-
-
-@app.command(epilog=EPILOG)
 def resume(run: Run, as_json: Json = False) -> None:
     """Continue a search or a sweep that was interrupted, or try again what broke; finished units are not run again."""
-    with _errors(resume=run):
+    with errors(resume=run):
         from flows.driver import run_search, run_sweep  # noqa: PLC0415
         from flows.run_folder import open_run  # noqa: PLC0415
         from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
 
         if is_sweep(run):
-            _finish_sweep(run_sweep(run, open_sweep(run).settings), run, as_json=as_json)
+            finish_sweep(run_sweep(run, open_sweep(run).settings), run, as_json=as_json)
             return
         folder = open_run(run)
         _finish(run_search(folder.source, run, folder.settings), run, as_json=as_json)
@@ -183,7 +144,7 @@ def analyse(
     as_json: Json = False,
 ) -> None:
     """Analyse somebody's finished ShakeNBreak calculations: distinct minima, reconstructions, report. Nothing is computed."""
-    with _errors(resume=None):
+    with errors(resume=None):
         from flows.analyse import analyse as analyse_tree  # noqa: PLC0415
 
         settings = _settings(settings_file, None, None, full_reference=False)
@@ -193,12 +154,12 @@ def analyse(
 @app.command(epilog=EPILOG)
 def report(run: Run, as_json: Json = False) -> None:
     """Write the report of a search or a sweep anew from its archive, also while it is running."""
-    with _errors(resume=None):
+    with errors(resume=None):
         from flows.driver import rebuild_report, rebuild_sweep  # noqa: PLC0415
         from flows.sweep_folder import is_sweep  # noqa: PLC0415
 
         if is_sweep(run):
-            _finish_sweep(rebuild_sweep(run), run, as_json=as_json)
+            finish_sweep(rebuild_sweep(run), run, as_json=as_json)
             return
         _finish(rebuild_report(run), run, as_json=as_json)
 
@@ -206,7 +167,7 @@ def report(run: Run, as_json: Json = False) -> None:
 @app.command(epilog=EPILOG)
 def status(run: Run, as_json: Json = False) -> None:
     """Count what is finished, running and failed in a run, of a search, a sweep or build-dataset."""
-    with _errors(resume=None):
+    with errors(resume=None):
         from flows.driver import count_units  # noqa: PLC0415
         from flows.run_folder import WorkFolder, open_folder  # noqa: PLC0415
         from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
@@ -229,7 +190,7 @@ def status(run: Run, as_json: Json = False) -> None:
 @app.command(epilog=EPILOG)
 def doctor(as_json: Json = False) -> None:
     """Say which libraries, force fields, POTCARs, executables and servers there are, and what to do about a miss."""
-    with _errors(resume=None):
+    with errors(resume=None):
         from flows.doctor import examine  # noqa: PLC0415
 
         checks = examine()
@@ -291,58 +252,5 @@ def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> N
         raise typer.Exit(FAILURES)
 
 
-def _finish_sweep(found: "AlloyReport", out: Path, *, as_json: bool) -> None:
-    from defect_surrogate.reports.alloy import alloy_json  # noqa: PLC0415
-    from defect_surrogate.reports.alloy_page import alloy_rows, alloy_statements  # noqa: PLC0415
-    from flows.progress import show_table  # noqa: PLC0415
-    from flows.sweep_results import failed_count  # noqa: PLC0415
-
-    if as_json:
-        typer.echo(alloy_json(found), nl=False)
-    else:
-        typer.echo("\n".join(alloy_statements(found)))
-        show_table(alloy_rows(found))
-        typer.echo(f"report: {out / 'report.html'}")
-    if failed := failed_count(found):
-        typer.echo(f"without a result: {failed} units or compositions; the report names them", err=True)
-        raise typer.Exit(FAILURES)
-
-
-@contextlib.contextmanager
-def _errors(*, resume: Path | None) -> Iterator[None]:
-    """Log to the terminal, and turn errors into one line and an exit code."""
-    from flows.progress import log_to_terminal  # noqa: PLC0415
-
-    log_to_terminal(logging.DEBUG if _Options.debug else logging.INFO)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        hint = f"; what is finished is kept: defect-surrogate resume {resume}" if resume is not None else ""
-        _fail(f"interrupted{hint}", INTERRUPTED)
-    except StoppedError as error:
-        _fail(str(error), INTERRUPTED)
-    except InputError as error:
-        _fail(f"error: {error}", BAD_INPUT, error)
-    except DefectSurrogateError as error:
-        _fail(f"error: {error}", BROKEN, error)
-    except typer.Exit:
-        raise
-    except Exception as error:
-        advice = "" if _Options.debug else " (defect-surrogate --debug … shows where)"
-        _fail(f"error: {type(error).__name__}: {error}{advice}", BROKEN, error)
-
-
-def _fail(message: str, code: int, error: BaseException | None = None) -> NoReturn:
-    if _Options.debug and error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
-
-
-def _interrupt(_signal: int, _frame: FrameType | Any) -> None:
-    raise KeyboardInterrupt
-
-
-for command in (ingest, build_dataset, train, evaluate, compare_levels, reindex, pack, unpack):
-    app.command(epilog=EPILOG)(_errors(resume=None)(command))
+for command in (sweep, ingest, build_dataset, train, evaluate, compare_levels, reindex, pack, unpack):
+    app.command(epilog=EPILOG)(errors(resume=None)(command))

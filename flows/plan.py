@@ -9,9 +9,9 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
-from flows.alloy_search import plan_sweep
 from flows.hosts import Work
 from flows.search import HostSearch, search
+from flows.sweep_plan import plan_sweep
 
 
 @dataclass(frozen=True)

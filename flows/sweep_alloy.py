@@ -14,13 +14,14 @@ from defect_surrogate.archive import reindex
 from defect_surrogate.errors import StoppedError
 from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
-from flows.alloy_search import SweepPlan, plan_sweep, relax_end_members, search_alloy
+from flows.alloy_search import relax_end_members, search_alloy
 from flows.artifacts import publish_alloy_artifacts, publish_artifacts
 from flows.batches import with_reference, with_surrogate
 from flows.progress import show_own_lines
 from flows.run_folder import locked
 from flows.search_host import described
 from flows.sweep_folder import CompositionFolder, SweepFolder, create_sweep
+from flows.sweep_plan import SweepPlan, plan_sweep
 from flows.sweep_results import write_composition, write_sweep
 
 logger = logging.getLogger(__name__)

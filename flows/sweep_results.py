@@ -13,9 +13,10 @@ from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport
 from defect_surrogate.reports.campaign import library_versions
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.schema import CampaignReport
-from flows.alloy_search import CompositionSearch, SweepPlan
+from flows.alloy_search import CompositionSearch
 from flows.results import write_results
 from flows.sweep_folder import CompositionFolder, SweepFolder
+from flows.sweep_plan import SweepPlan
 
 COMPOSITION_FILE, ALLOY_FILE = "composition.json", "alloy.json"
 

@@ -9,23 +9,28 @@ import json
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
-from pydantic.fields import FieldInfo
+from pydantic import JsonValue, TypeAdapter
 
-from defect_surrogate.reports import schema
+from defect_surrogate.reports import alloy_schema, schema
 from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.results import RESULT_COLUMNS, RESULTS_FILE
-from defect_surrogate.settings import DEFECT_INCAR, HOST_INCAR, BuildSettings, ReferenceSearchSettings, SearchSettings
-from defect_surrogate.training.settings import TrainSettings
+from defect_surrogate.reports.settings_documentation import code, settings_pages
 
 PAGE_NAME = "campaign-json.md"
 SCHEMA_NAME = "campaign.schema.json"
-SETTINGS_PAGE_NAME = "settings.md"
-BUILD_PAGE_NAME = "build-dataset-settings.md"
-TRAIN_PAGE_NAME = "train-settings.md"
+ALLOY_PAGE_NAME = "alloy-json.md"
+
+ALLOY_CLASSES: tuple[type, ...] = (
+    alloy_schema.AlloyReport,
+    alloy_schema.CompositionReport,
+    alloy_schema.StatisticReport,
+    alloy_schema.EnvironmentReport,
+)
+"""In the order of the page: from the whole to its parts."""
 
 CLASSES: tuple[type, ...] = (
     schema.CampaignReport,
@@ -52,14 +57,15 @@ Schema version {schema.SCHEMA_VERSION}. Energies are in eV per supercell, length
 exist or was not computed is null; no number is NaN or infinite. The same as JSON Schema: [`{SCHEMA_NAME}`]({SCHEMA_NAME}).
 """
 
-_SETTINGS_INTRODUCTION = """\
-# {title}
+_ALLOY_INTRODUCTION = f"""\
+# `alloy.json`
 
-<!-- Made by `python -m defect_surrogate.reports.documentation docs/reference`; edit the descriptions, not this file. -->
+<!-- Made by `python -m defect_surrogate.reports.documentation docs/reference`; edit the docstrings, not this file. -->
 
-A settings file is YAML with the keys below{required}: `{command}`.
-Unknown keys are refused. Unless said otherwise a default is that of Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9),
-Methods.
+Schema version {alloy_schema.ALLOY_SCHEMA_VERSION}. Energies are in eV per supercell, times in s. A value that does not exist or
+was not computed is null. Besides the fields below, `rows` lists the rows of all compositions, each with its `x` and
+`composition`. What was found for each vacancy in full is in `compositions/<name>/campaign.json`
+([schema]({PAGE_NAME})).
 """
 
 
@@ -85,7 +91,7 @@ def field_descriptions(cls: type) -> dict[str, str]:
             descriptions[name] = []
         elif line.strip():
             descriptions[name].append(line.strip())
-    return {name: " ".join(words) for name, words in descriptions.items()}
+    return {one: " ".join(words) for names, words in descriptions.items() for one in names.split(", ")}
 
 
 def json_schema() -> dict[str, Any]:
@@ -102,7 +108,7 @@ def json_schema() -> dict[str, Any]:
         if name in by_name:
             definition["description"] = _first_line(by_name[name])
             for field, text in field_descriptions(by_name[name]).items():
-                definition["properties"][field]["description"] = _code(text)
+                definition["properties"][field]["description"] = code(text)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | document
 
 
@@ -114,72 +120,22 @@ def reference_page() -> str:
     str
         Markdown: a table of fields for each object of ``campaign.json``, and the columns of ``results.csv``.
     """
-    parts = [_INTRODUCTION]
-    for cls in CLASSES:
-        parts += [f"## {cls.__name__}\n", f"{_first_line(cls)}\n", "| field | type | meaning |\n| --- | --- | --- |"]
-        descriptions = field_descriptions(cls)
-        hints = typing.get_type_hints(cls)
-        parts += [
-            f"| `{field.name}` | {_type_name(hints[field.name])} | {_code(descriptions[field.name])} |"
-            for field in dataclasses.fields(cls)
-        ]
-        parts.append("")
+    parts = [_INTRODUCTION, *_class_tables(CLASSES)]
     parts += [f"## `{RESULTS_FILE}`\n", "One row for each vacancy. Unknown values are empty.\n"]
     parts += ["| column | meaning |\n| --- | --- |"]
     parts += [f"| `{column}` | {meaning} |" for column, meaning in RESULT_COLUMNS.items()]
     return "\n".join(parts) + "\n"
 
 
-def settings_page() -> str:
-    """Make the page of the settings of a search.
+def alloy_page() -> str:
+    """Make the reference page of ``alloy.json``.
 
     Returns
     -------
     str
-        Markdown: a table for each section, and the INCAR tags that the settings start from.
+        Markdown: a table of fields for each object.
     """
-    command = "defect-surrogate search CdTe.cif --settings search.yaml"
-    introduction = _SETTINGS_INTRODUCTION.format(title="Settings", required=", all optional", command=command)
-    parts = [introduction, *_tables(SearchSettings.model_fields)]
-    for title, incar in (("defects", DEFECT_INCAR), ("hosts", HOST_INCAR)):
-        parts += [f"## INCAR of {title}\n", "```", *(f"{tag} = {value}" for tag, value in incar.items()), "```", ""]
-    return "\n".join(parts)
-
-
-def build_page() -> str:
-    """Make the page of the settings of ``build-dataset``.
-
-    Returns
-    -------
-    str
-        Markdown: a table for each section that a search has not; the others are named.
-    """
-    command = "defect-surrogate build-dataset CdTe.cif ZnTe.cif --settings build.yaml --out built/"
-    title = "Settings of `build-dataset`"
-    shared = ReferenceSearchSettings.model_fields
-    named = ", ".join(f"[`{name}`]({SETTINGS_PAGE_NAME}#{name})" for name in shared)
-    return "\n".join(
-        [
-            _SETTINGS_INTRODUCTION.format(title=title, required=", all optional", command=command),
-            f"The sections {named} are those of a search, but for `host.name`: hosts are named after their files.\n",
-            *_tables({name: field for name, field in BuildSettings.model_fields.items() if name not in shared}),
-        ]
-    )
-
-
-def train_page() -> str:
-    """Make the page of the settings of a training.
-
-    Returns
-    -------
-    str
-        Markdown: a table for each section.
-    """
-    command = "defect-surrogate train train.yaml --out model/"
-    introduction = _SETTINGS_INTRODUCTION.format(
-        title="Settings of `train`", required=", all but `data` optional", command=command
-    )
-    return "\n".join([introduction, *_tables(TrainSettings.model_fields)])
+    return "\n".join([_ALLOY_INTRODUCTION, *_class_tables(ALLOY_CLASSES)])
 
 
 def write_documentation(folder: Path) -> None:
@@ -191,39 +147,31 @@ def write_documentation(folder: Path) -> None:
         Where to; it must exist.
     """
     (folder / PAGE_NAME).write_text(reference_page(), encoding="utf-8")
-    (folder / SETTINGS_PAGE_NAME).write_text(settings_page(), encoding="utf-8")
-    (folder / BUILD_PAGE_NAME).write_text(build_page(), encoding="utf-8")
-    (folder / TRAIN_PAGE_NAME).write_text(train_page(), encoding="utf-8")
+    (folder / ALLOY_PAGE_NAME).write_text(alloy_page(), encoding="utf-8")
+    for name, page in settings_pages().items():
+        (folder / name).write_text(page, encoding="utf-8")
     (folder / SCHEMA_NAME).write_text(
         json.dumps(json_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
     )
 
 
-def _tables(fields: dict[str, FieldInfo]) -> list[str]:
-    """Return the lines of a table for each section, and of one for the keys outside of them."""
-    head = "| key | default | meaning |\n| --- | --- | --- |"
-    lines, plain = [], []
-    for name, field in fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            rows = [_row(key, entry) for key, entry in section.model_fields.items()]
-            lines += [f"## `{name}`\n", f"{_code(inspect.cleandoc(section.__doc__ or ''))}\n", head, *rows, ""]
-        else:
-            plain.append(_row(name, field))
-    return [*lines, "## Outside the sections\n", head, *plain, ""]
-
-
-def _row(key: str, field: FieldInfo) -> str:
-    default = "required" if field.is_required() else "absent" if field.default is None else json.dumps(field.default)
-    return f"| `{key}` | `{default}` | {field.description} |"
+def _class_tables(classes: Sequence[type]) -> list[str]:
+    """Return the lines of a table of fields for each class."""
+    lines = []
+    for cls in classes:
+        lines += [f"## {cls.__name__}\n", f"{_first_line(cls)}\n", "| field | type | meaning |\n| --- | --- | --- |"]
+        descriptions = field_descriptions(cls)
+        hints = typing.get_type_hints(cls)
+        lines += [
+            f"| `{field.name}` | {_type_name(hints[field.name])} | {code(descriptions[field.name])} |"
+            for field in dataclasses.fields(cls)
+        ]
+        lines.append("")
+    return lines
 
 
 def _first_line(cls: type) -> str:
-    return _code(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " "))
-
-
-def _code(text: str) -> str:
-    return text.replace("``", "`")
+    return code(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " "))
 
 
 def _type_name(hint: Any) -> str:

@@ -3,7 +3,8 @@
 import pytest
 
 from defect_surrogate.errors import AlloyError, InputError, PotentialError, ReferenceInputError
-from flows.alloy_search import plan_sweep, search_alloy
+from flows.alloy_search import search_alloy
+from flows.sweep_plan import plan_sweep
 
 
 def changed(settings, **sections):
@@ -132,10 +133,10 @@ def test_what_cannot_be_searched_is_refused_before_any_work(sweep_settings, sect
 def test_species_that_the_model_does_not_know_are_refused(sweep_settings, monkeypatch):
     import dataclasses
 
-    from flows import alloy_search
+    from flows import sweep_plan
 
-    known = dataclasses.replace(alloy_search.load_potential("chgnet"), elements=frozenset({"Cd", "Te"}))
-    monkeypatch.setattr(alloy_search, "load_potential", lambda _: known)
+    known = dataclasses.replace(sweep_plan.load_potential("chgnet"), elements=frozenset({"Cd", "Te"}))
+    monkeypatch.setattr(sweep_plan, "load_potential", lambda _: known)
     with pytest.raises(PotentialError, match="CdSe: the surrogate chgnet does not know Se"):
         plan_sweep(sweep_settings)
 

@@ -15,7 +15,7 @@ from defect_surrogate.relaxation import Unit
 from flows.cli import app
 from flows.run_folder import create_run, locked
 
-COMMANDS = ("search", "analyse", "resume", "status", "report", "reindex", "doctor")
+COMMANDS = ("search", "sweep", "analyse", "resume", "status", "report", "reindex", "doctor")
 
 
 def run(*arguments):
@@ -171,3 +171,26 @@ def test_a_prefect_server_that_is_not_there_is_exit_code_3(tmp_path, host_file, 
     assert result.returncode == 3
     assert "no Prefect server answers at PREFECT_API_URL=http://127.0.0.1:9/api" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_sweep_is_planned_without_running_anything(tmp_path, sweep_settings):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(sweep_settings.model_dump(mode="json")))
+    result = run("sweep", path, "--out", tmp_path / "run", "--dry-run")
+    assert result.exit_code == 0
+    assert "Cd(Te,Se): supercells of 8 atoms, 4 sites mix; end members CdTe (Te), CdSe (Se)" in result.stdout
+    assert "CdTe0.75Se0.25: Te 0.75 (asked 0.75), Se 0.25 (asked 0.25)" in result.stdout
+    assert "Cd with 3 Te (1 sites)" in result.stdout
+    assert "4 vacancies would be searched" in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_that_cannot_be_made_is_one_line_and_exit_code_2(tmp_path, sweep_settings):
+    content = sweep_settings.model_dump(mode="json")
+    content["alloy"] |= {"compositions": [0.3]}
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content))
+    for options in ([], ["--dry-run"]):
+        result = run("sweep", path, "--out", tmp_path / "run", *options)
+        assert result.exit_code == 2
+        assert "cannot be had on 4 sites" in result.stderr
