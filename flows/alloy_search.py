@@ -47,8 +47,10 @@ class CompositionSearch:
         The composition.
     end_members
         Relaxations of the end members.
+    cells
+        Relaxations of its supercells; none while that of an end member is missing.
     supercells
-        Its realisations; none while the relaxation of an end member is missing.
+        Those that are usable.
     environments
         Those of each realisation, searched or not.
     hosts
@@ -58,6 +60,7 @@ class CompositionSearch:
     alloy: Alloy
     composition: Composition
     end_members: tuple[RelaxedHost, ...]
+    cells: tuple[RelaxedHost, ...]
     supercells: tuple[AlloyHost, ...]
     environments: tuple[tuple[Environment, ...], ...]
     hosts: tuple[HostSearch, ...]
@@ -100,7 +103,7 @@ def search_alloy(
     """
     end_members = relax_end_members(plan, settings, relax_reference)
     if not all(one.usable for one in end_members):
-        return CompositionSearch(plan.alloy, composition, end_members, (), (), ())
+        return CompositionSearch(plan.alloy, composition, end_members, (), (), (), ())
     alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice)
     hosts = supercells_of(alloy, composition, settings)
     relaxed = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
@@ -128,6 +131,7 @@ def search_alloy(
         alloy=alloy,
         composition=composition,
         end_members=end_members,
+        cells=tuple(relaxed),
         supercells=hosts,
         environments=environments,
         hosts=tuple(

@@ -40,7 +40,13 @@ def write_composition(folder: CompositionFolder, found: CompositionSearch) -> Ca
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     report = write_results(folder, found.hosts)
-    composition = composition_report(found.composition, found.alloy, found.supercells, found.environments, report.hosts)
+    composition = composition_report(
+        found.composition,
+        found.supercells,
+        found.environments,
+        report.hosts,
+        unfinished=sum(not one.usable for one in (*found.end_members, *found.cells)),
+    )
     levels = {
         "surrogate": next((host.surrogate for host in report.hosts if host.surrogate), None),
         "reference": next((host.reference for host in report.hosts if host.reference), None),
@@ -91,4 +97,5 @@ def write_sweep(folder: SweepFolder, plan: SweepPlan, *, lost: Mapping[str, str]
 
 def failed_count(report: AlloyReport) -> int:
     """Count units that broke, units without a result, and compositions that were lost."""
-    return sum(row.failures + row.unfinished for row in report.rows) + len(report.lost)
+    of_vacancies = sum(row.failures + row.unfinished for row in report.rows)
+    return of_vacancies + sum(one.unfinished for one in report.compositions) + len(report.lost)

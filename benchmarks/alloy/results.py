@@ -29,7 +29,7 @@ from defect_surrogate.surrogates import load_potential
 
 ROOT = Path(__file__).parents[2]
 PAPER = {"environments": 24, "found or lower": "100 %", "lower": 17, "mean lowering (eV)": -0.4}
-"""doi:10.1038/s41524-024-01303-9, main text and Supplementary Table 17: HSE06, six compositions; all surrogate minima followed."""
+"""doi:10.1038/s41524-024-01303-9, main text and Supplementary Table 17: HSE06, six compositions; all minima followed."""
 
 
 def searched(folder: Path) -> list[tuple[Path, HostReport, VacancyReport]]:
@@ -147,8 +147,8 @@ def main() -> None:
         "    defect-surrogate sweep examples/cdsete.yaml --out runs/alloy/sweep",
         "    python benchmarks/alloy/results.py runs/alloy/sweep",
         "",
-        f"Surrogate: {report['surrogate']}; reference: {report['reference']}. **The reference is a stand-in for DFT**, and Γ only: "
-        "figures beside the paper's say how the search does, not what the alloy is. Seed "
+        f"Surrogate: {report['surrogate']}; reference: {report['reference']}. **The reference is a stand-in for DFT**, and "
+        "Γ only: figures beside the paper's say how the search does, not what the alloy is. Seed "
         f"{settings['alloy']['seed']}; one random supercell of 64 atoms for each composition; surrogate relaxed to "
         f"{settings['surrogate']['force_tolerance']:g} eV/Å; of each vacancy the {settings['minima']['most_relaxed']} lowest "
         "surrogate minima and `Unperturbed` relaxed at the reference level, and the coarse set of 14 to compare with. "
@@ -162,12 +162,13 @@ def main() -> None:
         ),
         *markdown_table(headline),
         "",
-        f"*Found or lower*: at most {HIT_TOLERANCE} eV above the ground state of the coarse reference search; *lower*: by more than "
-        "that. DFT saved counts `Unperturbed`, against the 14 of the coarse set; times are wall times of single-threaded processes.",
+        f"*Found or lower*: at most {HIT_TOLERANCE} eV above the ground state of the coarse reference search; *lower*: by more "
+        "than that. DFT saved counts `Unperturbed`, against the 14 of the coarse set; times are wall times of single-threaded "
+        "processes.",
         "",
         *markdown_table(table),
         "",
-        "T_d: no new bonds. By transfer: how much lower the minima of other environments, offered as starts, led than all others.",
+        "No new bonds: T_d in the paper's table. By transfer: how much lower the minima of other environments, offered as starts, led.",
         "",
         "## Hetero-bonds",
         "",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from defect_surrogate.alloys import Alloy, AlloyHost, Composition, Environment
+from defect_surrogate.alloys import AlloyHost, Composition, Environment
 from defect_surrogate.alloys.transfer import TRANSFERRED
 from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.reports.alloy_schema import (
@@ -20,16 +20,17 @@ from defect_surrogate.reports.alloy_schema import (
 )
 from defect_surrogate.reports.schema import BondReport, HostReport, MinimumReport, VacancyReport
 
-NO_BONDS = "T_d"
-"""Of a vacancy whose neighbours did not bind, as in the paper's table; of a tetrahedral site, but said of any."""
+NO_BONDS = "no new bonds"
+"""Of a vacancy whose neighbours did not bind: T_d in the paper's table of tetrahedral sites."""
 
 
 def composition_report(
     composition: Composition,
-    alloy: Alloy,
     supercells: Sequence[AlloyHost],
     environments: Sequence[Sequence[Environment]],
     hosts: Sequence[HostReport],
+    *,
+    unfinished: int,
 ) -> CompositionReport:
     """Report what was searched and found at one composition.
 
@@ -37,14 +38,14 @@ def composition_report(
     ----------
     composition
         The composition.
-    alloy
-        Its end members.
     supercells
         Its realisations; none if an end member has no result.
     environments
         Those of each realisation.
     hosts
         Reports of the realisations that were searched.
+    unfinished
+        Relaxations of end members and supercells without a result.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def composition_report(
         covered=covered,
         statistics=counted,
         rows=rows,
-        end_members_missing=not supercells,
+        unfinished=unfinished,
     )
 
 
@@ -133,7 +134,7 @@ def environment_report(vacancy: VacancyReport, *, host: str, realisation: int) -
 
 
 def bonds_in_words(bonds: Sequence[BondReport]) -> str:
-    """Name the kinds of new bonds, e.g. ``Se–Te``, ``2 Te–Te + Se–Te``; ``T_d`` for none."""
+    """Name the kinds of new bonds, e.g. ``Se–Te``, ``2 Te–Te + Se–Te``; ``no new bonds`` for none."""
     kinds = sorted(_kinds(bonds).items(), key=lambda item: (-item[1], item[0]))
     return " + ".join(f"{count} {kind}" if count > 1 else kind for kind, count in kinds) or NO_BONDS
 

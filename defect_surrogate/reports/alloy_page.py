@@ -45,7 +45,6 @@ def write_alloy_page(report: AlloyReport, folder: Path) -> Path:
         ],
         figures=_figures(report),
         hit_tolerance=HIT_TOLERANCE,
-        no_bonds=NO_BONDS,
     )
     replace_file(path, page)
     return path
@@ -102,8 +101,14 @@ def alloy_statements(report: AlloyReport) -> tuple[str, ...]:
             f"{len(won)}" + (f", by {in_ev(sum(won) / len(won))} on average." if won else ".")
         )
     sentences += [f"Warning: {name} was lost: {error}" for name, error in report.lost.items()]
+    sentences += [
+        f"Warning: {one.name}: {one.unfinished} relaxations of end members or of supercells have no result, and without them "
+        "its vacancies are not known."
+        for one in report.compositions
+        if one.unfinished
+    ]
     if unfinished := sum(row.unfinished + row.failures for row in rows):
-        sentences.append(f"Warning: {unfinished} units have no result.")
+        sentences.append(f"Warning: {unfinished} units of vacancies have no result.")
     return tuple(sentences)
 
 

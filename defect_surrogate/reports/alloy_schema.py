@@ -46,7 +46,7 @@ class EnvironmentReport:
     reference_relaxations
         Reference relaxations that surrogate + reference needs.
     coarse_bonds
-        New bonds in the ground state of the coarse search in words, e.g. ``Se–Te``, ``T_d`` for none; null unless it was run.
+        New bonds in the ground state of the coarse search in words, e.g. ``Se–Te``, ``no new bonds``; null unless it was run.
     bonds
         The same of the ground state of surrogate + reference; of the surrogate alone where there is no reference.
     motif
@@ -161,8 +161,9 @@ class CompositionReport:
         Environments of the supercells, searched or not.
     rows
         One for each vacancy searched.
-    end_members_missing
-        Whether it could not be searched since the relaxation of an end member has no result.
+    unfinished
+        Relaxations of end members and of supercells without a vacancy that have no result: without them the vacancies are not
+        known.
     """
 
     name: str
@@ -174,7 +175,7 @@ class CompositionReport:
     covered: float
     statistics: tuple[StatisticReport, ...]
     rows: tuple[EnvironmentReport, ...]
-    end_members_missing: bool
+    unfinished: int
 
 
 @dataclass(frozen=True)

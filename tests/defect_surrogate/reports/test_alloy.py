@@ -71,14 +71,14 @@ def coarse(hse):
 
 
 def test_bonds_in_words():
-    assert bonds_in_words([]) == "T_d"
+    assert bonds_in_words([]) == "no new bonds"
     assert bonds_in_words(bonds("Te-Se")) == "Se–Te"
     assert bonds_in_words(bonds("Se-Te", "Te-Te", "Te-Te")) == "2 Te–Te + Se–Te"
 
 
 def test_a_lower_ground_state_than_the_coarse_searchs(vacancy, coarse, hse):
     row = environment_report(vacancy(full=coarse), host="CdTe-1", realisation=1)
-    assert (row.coarse_bonds, row.bonds) == ("T_d", "Te–Te")
+    assert (row.coarse_bonds, row.bonds) == ("no new bonds", "Te–Te")
     lowering = hse[DIMER].energy - hse[TETRAHEDRON].energy
     assert row.energy_difference == pytest.approx(lowering)
     assert row.energy_lowering == pytest.approx(lowering)
@@ -127,9 +127,9 @@ def report(vacancy, coarse):
     fractions = {"Te": 0.75, "Se": 0.25}
     compositions = [
         CompositionReport(
-            "CdTe0.75Se0.25", fractions, fractions, 0.25, (30.0, 30.1), mean, covered, statistics, tuple(rows), False
+            "CdTe0.75Se0.25", fractions, fractions, 0.25, (30.0, 30.1), mean, covered, statistics, tuple(rows), 0
         ),
-        CompositionReport("CdTe0.5Se0.5", fractions, fractions, 0.5, (29.0,), None, 0.0, statistics, (missed,), False),
+        CompositionReport("CdTe0.5Se0.5", fractions, fractions, 0.5, (29.0,), None, 0.0, statistics, (missed,), 0),
     ]
     return alloy_report(
         "Cd(Te,Se)",
@@ -159,7 +159,7 @@ def test_figures_of_merit(report):
 
 def test_the_table_says_what_replaced_what(report):
     rows = alloy_rows(report)
-    assert [row["ground state"] for row in rows] == ["T_d → Te–Te"] * 4
+    assert [row["ground state"] for row in rows] == ["no new bonds → Te–Te"] * 4
     assert rows[0]["against coarse search"].startswith("−0.7")
     assert rows[-1]["against coarse search"] == "+0.300 eV"
     assert rows[0]["starts"] == "3 (1 transferred)"
