@@ -168,7 +168,7 @@ def main() -> None:
         "",
         *markdown_table(table),
         "",
-        "No new bonds: T_d in the paper's table. By transfer: how much lower the minima of other environments, offered as starts, led.",
+        "No new bonds is T_d in the paper's table. By transfer: how much lower the minima of other environments led.",
         "",
         "## Hetero-bonds",
         "",
