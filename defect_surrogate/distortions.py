@@ -27,8 +27,14 @@ LARGEST_DISTORTION = 0.6
 
 UNPERTURBED = "Unperturbed"
 
+RATTLE_OF_BOND = 0.1
+"""Standard deviation of the rattle, as a fraction of the bulk bond length: ShakeNBreak's default."""
+
 CLOSEST = 1.0
 """Distance of two atoms, in Å, below which a start is dropped: ShakeNBreak's."""
+
+TRANSFERRED = "Transferred_"
+"""Beginning of the label of a start that is a minimum of another environment of an alloy."""
 
 FROM_SURROGATE = "_from_surrogate"
 """Ending of the label of a reference relaxation that starts from a surrogate minimum, ShakeNBreak's ``_from_`` convention."""
@@ -97,7 +103,7 @@ def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> 
         The structures, and the labels of those dropped for an interatomic distance below 1 Å.
     """
     entry = _defect_entry(vacancy, host)
-    count = int(LARGEST_DISTORTION / settings.increment + 1e-9)
+    count = _steps(settings)
     factors = [round(i * settings.increment, 3) for i in range(-count, count + 1)]
     requests: list[float | str] = ["Rattled"] if vacancy.missing_electrons == 0 else [*factors]
     structures = [SamplingStructure(vacancy, UNPERTURBED, vacancy.ideal_structure, None)]
@@ -115,6 +121,30 @@ def sampling_set(vacancy: Vacancy, host: Host, settings: DistortionSettings) -> 
     if dropped:
         logger.warning("%s/%s: dropped, atoms closer than 1 Å: %s", host.name, vacancy.label, ", ".join(dropped))
     return SamplingSet(tuple(structures), tuple(dropped))
+
+
+def sampling_size(missing_electrons: int | None, settings: DistortionSettings) -> int:
+    """Count the sampling structures of a vacancy without making them.
+
+    Parameters
+    ----------
+    missing_electrons
+        Of the vacancy; None when not known.
+    settings
+        Increment and dimer.
+
+    Returns
+    -------
+    int
+        As many as ``sampling_set`` makes, if it drops none.
+    """
+    requests = 1 if missing_electrons == 0 else 2 * _steps(settings) + 1
+    return 1 + requests + (settings.dimer_bond_length is not None)
+
+
+def _steps(settings: DistortionSettings) -> int:
+    """Count the bond distortions on either side of none."""
+    return int(LARGEST_DISTORTION / settings.increment + 1e-9)
 
 
 def distort_sites(
@@ -154,7 +184,7 @@ def distort_sites(
             num_nearest_neighbours=len(sites),
             frac_coords=np.array(vacancy.fractional_position),
             distorted_atoms=list(sites),
-            stdev=settings.rattle_standard_deviation,
+            stdev=settings.rattle_standard_deviation or RATTLE_OF_BOND * closest_distance(host.supercell),
             seed=seed,
         )
     structure = distorted["distorted_structure"].copy()

@@ -158,6 +158,12 @@ class MinimaSettings(Section):
         description="Lowest minima of the surrogate that are relaxed at the reference level: a budget for each defect. All, as "
         "in the paper, when absent.",
     )
+    most_transferred: int = Field(
+        1,
+        ge=0,
+        description="Of those that only the minima of other environments of an alloy led to, how many are relaxed on top, if "
+        "there is a budget. Our choice.",
+    )
 
 
 class ReferenceSettings(Section):

@@ -22,15 +22,16 @@ from defect_surrogate.alloys import (
 )
 from defect_surrogate.alloys.fine_sampling import FineSampling, fine_sampling_set, without_duplicates
 from defect_surrogate.dataset.frames import BULK, HOST
-from defect_surrogate.distortions import SamplingSet, sampling_set
+from defect_surrogate.distortions import SamplingSet, sampling_set, sampling_size
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.surrogates import Potential, cell_method, surrogate_method
 from defect_surrogate.vacancies import Vacancy
 from flows.hosts import Relax, RelaxedHost, Work, relax_host
-from flows.search import HostSearch, VacancySearch, search_with_reference, search_with_surrogate
-from flows.sweep_plan import SweepPlan, environments_of, supercells_of, vacancies_of
+from flows.search import search_with_reference, search_with_surrogate
+from flows.searched import HostSearch, Starts, VacancySearch
+from flows.sweep_plan import SweepPlan, supercells_of, vacancies_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +105,18 @@ def search_alloy(
     end_members = relax_end_members(plan, settings, relax_reference)
     if not all(one.usable for one in end_members):
         return CompositionSearch(plan.alloy, composition, end_members, (), (), (), ())
-    alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice)
+    alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice, like=plan.alloy)
     hosts = supercells_of(alloy, composition, settings)
     relaxed = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
-    hosts = tuple(
-        dataclasses.replace(one, host=cell.host) for one, cell in zip(hosts, relaxed, strict=True) if cell.usable
-    )
-    environments = tuple(environments_of(alloy, host, settings) for host in hosts)
+    planned = plan.environments[
+        plan.compositions.index(composition)
+    ]  # sites are those of the plan, whatever the lattice
+    usable = [
+        (dataclasses.replace(one, host=cell.host), found)
+        for one, cell, found in zip(hosts, relaxed, planned, strict=True)
+        if cell.usable
+    ]
+    hosts, environments = tuple(host for host, _ in usable), tuple(found for _, found in usable)
     vacancies = [vacancies_of(host, found, settings) for host, found in zip(hosts, environments, strict=True)]
     for host, some in zip(hosts, vacancies, strict=True):
         logger.info("%s: vacancies: %s", host.host.name, ", ".join(f"{v.label} ({v.multiplicity} sites)" for v in some))
@@ -135,7 +141,9 @@ def search_alloy(
         supercells=hosts,
         environments=environments,
         hosts=tuple(
-            HostSearch(cell.host, cell.unit, cell.relaxation, tuple(searches.get(cell.host.name, ())))
+            HostSearch(
+                cell.host, cell.unit, cell.relaxation, tuple(searches.get(cell.host.name, ())), _cell_in_words(settings)
+            )
             for cell in relaxed
         ),
     )
@@ -178,9 +186,7 @@ def _with_cell(host: Host, unit: Unit, relaxation: Relaxation | None) -> Relaxed
     return RelaxedHost(host, unit, relaxation)
 
 
-def _starts(
-    vacancy: Vacancy, host: Host, settings: SweepSettings, cache: Path | None
-) -> tuple[SamplingSet, SamplingSet]:
+def _starts(vacancy: Vacancy, host: Host, settings: SweepSettings, cache: Path | None) -> Starts:
     """Make the finer set for the surrogate, and the standard set for a full reference search."""
     fine = cached_sampling_set(
         vacancy,
@@ -190,13 +196,20 @@ def _starts(
         cache=None if cache is None else cache / "fine",
     )
     if not settings.full_reference:  # of the standard set only what the finer has, too: Unperturbed
-        return fine, SamplingSet(fine.structures[:1], ())
-    return fine, cached_sampling_set(vacancy, host, settings.distortions, make=sampling_set, cache=cache)
+        return Starts(
+            fine,
+            SamplingSet(fine.structures[:1], ()),
+            standard=sampling_size(vacancy.missing_electrons, settings.distortions),
+        )
+    return Starts(
+        fine,
+        cached_sampling_set(vacancy, host, settings.distortions, make=sampling_set, cache=cache),
+    )
 
 
 def _with_transferred(
     searches: Sequence[VacancySearch], alloy: Alloy, host: AlloyHost, settings: SweepSettings
-) -> list[tuple[SamplingSet, SamplingSet]]:
+) -> list[Starts]:
     """Add the minima of each environment of a supercell to the starts of the others, as far as they are new there."""
     own = [one for one in searches if one.vacancy.host == host.host.name]
     sources = [Source(one.vacancy, one.surrogate_minima[: settings.transfer.minima]) for one in own]
@@ -217,5 +230,14 @@ def _with_transferred(
             structures=one.sampling.structures + new,
             duplicates=one.sampling.duplicates + duplicates,
         )
-        extended.append((sampling, one.full))
+        extended.append(Starts(sampling, one.full, one.standard))
     return extended
+
+
+def _cell_in_words(settings: SweepSettings) -> str:
+    """Say how the cell of a supercell was made."""
+    end_members = (
+        "the end members relaxed at the reference level" if settings.host.relax else "the end members as given"
+    )
+    last = ", and then relaxed with the surrogate" if settings.alloy.lattice == "surrogate" else ""
+    return f"its cell averaged over {end_members}{last}"

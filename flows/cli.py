@@ -169,10 +169,9 @@ def status(run: Run, as_json: Json = False) -> None:
     """Count what is finished, running and failed in a run, of a search, a sweep or build-dataset."""
     with errors(resume=None):
         from flows.driver import count_units  # noqa: PLC0415
-        from flows.run_folder import WorkFolder, open_folder  # noqa: PLC0415
-        from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
+        from flows.sweep_folder import open_any  # noqa: PLC0415
 
-        folder: WorkFolder = open_sweep(run) if is_sweep(run) else open_folder(run)
+        folder = open_any(run)
         counts, failures = count_units(folder), folder.archive.failures()
         if as_json:
             content = {"counts": [asdict(one) for one in counts], "failures": [asdict(one) for one in failures]}

@@ -13,9 +13,9 @@ def reindex(
 ) -> None:
     """Verify every unit of a run's archive, and make its ASE database anew."""
     from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415  (seconds to import)
-    from flows.run_folder import open_folder  # noqa: PLC0415
+    from flows.sweep_folder import open_any  # noqa: PLC0415
 
-    archive = open_folder(run).archive
+    archive = open_any(run).archive
     typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
 
 

@@ -1,5 +1,6 @@
 """The command that searches an alloy; ``cli`` registers it."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,9 +33,10 @@ def sweep(
 
     settings = read_sweep_settings(settings_file)
     if dry_run:
-        from flows.plan import sweep_plan_text  # noqa: PLC0415
+        from flows.plan import planned_sweep, sweep_plan_text  # noqa: PLC0415
 
-        typer.echo(sweep_plan_text(settings), nl=False)
+        planned = planned_sweep(settings)
+        typer.echo(json.dumps(planned, indent=1) + "\n" if as_json else sweep_plan_text(planned), nl=False)
         return
     from flows.driver import run_sweep  # noqa: PLC0415
 

@@ -39,7 +39,8 @@ from flows.hosts import Relax, Work
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.run_folder import RunFolder, locked, open_run
-from flows.search import HostSearch, VacancySearch, archived_search
+from flows.search import archived_search
+from flows.searched import HostSearch, VacancySearch
 from flows.workers import local_workers
 
 logger = logging.getLogger(__name__)

@@ -209,17 +209,21 @@ def rebuild_sweep(path: Path) -> AlloyReport:
     folder = open_sweep(path)
     plan = plan_sweep(folder.settings)
     look_up = looked_up(folder.archive)
+    lost = {}
     for composition in plan.compositions:
-        found = search_alloy(
-            composition,
-            plan,
-            folder.settings,
-            relax_surrogate=look_up,
-            relax_reference=look_up,
-            cache=folder.sampling,
-        )
-        write_composition(folder.composition(composition.name), found)
-    report = write_sweep(folder, plan, lost={})
+        try:
+            found = search_alloy(
+                composition,
+                plan,
+                folder.settings,
+                relax_surrogate=look_up,
+                relax_reference=look_up,
+                cache=folder.sampling,
+            )
+            write_composition(folder.composition(composition.name), found)
+        except Exception as error:
+            lost[composition.name] = f"{type(error).__name__}: {error}"
+    report = write_sweep(folder, plan, lost=lost)
     reindex(folder.archive)
     return report
 

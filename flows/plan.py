@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.archive import Archive
@@ -10,8 +11,9 @@ from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
 from flows.hosts import Work
-from flows.search import HostSearch, search
-from flows.sweep_plan import plan_sweep
+from flows.search import search
+from flows.searched import HostSearch
+from flows.sweep_plan import plan_sweep, vacancies_of
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,8 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sweep_plan_text(settings: SweepSettings) -> str:
-    """Say what a sweep would search, for a terminal; nothing is made but the supercells.
+def planned_sweep(settings: SweepSettings) -> dict[str, Any]:
+    """List what a sweep would search; nothing is made but the supercells.
 
     Parameters
     ----------
@@ -150,30 +152,63 @@ def sweep_plan_text(settings: SweepSettings) -> str:
 
     Returns
     -------
+    dict
+        Plain values: alloy, end members, compositions, and for each of their supercells the sites of each environment and the
+        vacancies that would be searched.
+    """
+    plan = plan_sweep(settings)
+    compositions = [
+        {
+            "name": composition.name,
+            "asked": dict(zip(composition.species, composition.requested, strict=True)),
+            "achieved": dict(zip(composition.species, composition.fractions, strict=True)),
+            "supercells": [
+                {
+                    "name": host.host.name,
+                    "environments": {f"{one.element} with {one.words} ({one.label})": len(one.sites) for one in found},
+                    "vacancies": [vacancy.label for vacancy in vacancies_of(host, found, settings)],
+                }
+                for host, found in zip(hosts, environments, strict=True)
+            ],
+        }
+        for composition, hosts, environments in zip(plan.compositions, plan.supercells, plan.environments, strict=True)
+    ]
+    return {
+        "alloy": plan.alloy.name,
+        "atoms": len(plan.alloy.cells[0]),
+        "mixing_sites": len(plan.alloy.sites),
+        "end_members": {one: host.name for one, host in zip(plan.alloy.species, plan.alloy.hosts, strict=True)},
+        "compositions": compositions,
+    }
+
+
+def sweep_plan_text(planned: dict[str, Any]) -> str:
+    """Say what a sweep would search, for a terminal.
+
+    Parameters
+    ----------
+    planned
+        From ``planned_sweep``.
+
+    Returns
+    -------
     str
         Lines, ending with a newline.
     """
-    plan = plan_sweep(settings)
-    ends = ", ".join(
-        f"{host.name} ({species})" for host, species in zip(plan.alloy.hosts, plan.alloy.species, strict=True)
-    )
-    first = plan.supercells[0][0].host.supercell
+    ends = ", ".join(f"{name} ({species})" for species, name in planned["end_members"].items())
     lines = [
-        f"{plan.alloy.name}: supercells of {len(first)} atoms, {len(plan.alloy.sites)} sites mix; end members {ends}"
+        f"{planned['alloy']}: supercells of {planned['atoms']} atoms, {planned['mixing_sites']} sites mix; end members {ends}"
     ]
     searched = 0
-    for composition, found in zip(plan.compositions, plan.environments, strict=True):
-        shares = ", ".join(
-            f"{species} {fraction:.4g} (asked {asked:.4g})"
-            for species, fraction, asked in zip(
-                composition.species, composition.fractions, composition.requested, strict=True
-            )
+    for one in planned["compositions"]:
+        shares = (
+            f"{species} {share:.4g} (asked {one['asked'][species]:.4g})" for species, share in one["achieved"].items()
         )
-        lines.append(f"{composition.name}: {shares}")
-        for number, environments in enumerate(found, start=1):
-            sites = "; ".join(f"{one.element} with {one.words} ({len(one.sites)} sites)" for one in environments)
-            lines.append(f"  {number}: {sites}")
-            searched += sum(min(len(one.sites), settings.environments.representatives) for one in environments)
+        lines.append(f"{one['name']}: {', '.join(shares)}")
+        for supercell in one["supercells"]:
+            sites = "; ".join(f"{words}: {count} sites" for words, count in supercell["environments"].items())
+            lines.append(f"  {supercell['name']}: {sites}")
+            searched += len(supercell["vacancies"])
     lines.append(
         f"{searched} vacancies would be searched, each with the finer set and the minima of the others as starts"
     )

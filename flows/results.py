@@ -17,7 +17,7 @@ from defect_surrogate.reports.schema import CampaignReport, FailureReport, Vacan
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import distortion_folders, write_relaxed
 from flows.run_folder import RunFolder
-from flows.search import HostSearch, VacancySearch
+from flows.searched import HostSearch, VacancySearch
 
 
 def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignReport:
@@ -47,6 +47,7 @@ def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignRep
                 vacancies=reports,
                 relaxation=search.relaxation,
                 relaxation_key=None if search.unit is None else search.unit.key,
+                cell=search.cell,
                 failures=failures_of(own, run.archive),
                 unfinished=len(_unfinished(own, found, run.archive)),
             )
@@ -120,13 +121,14 @@ def _vacancy_report(
     units = one.surrogate + one.reference
     return vacancy_report(
         one.vacancy,
-        sampling_structures=len(one.full.structures),
+        sampling_structures=one.standard,
         surrogate_structures=len(one.sampling.structures),
         dropped=one.sampling.dropped,
         duplicates=one.sampling.duplicates,
         surrogate=one.by_label("surrogate"),
         reference=one.by_label("reference"),
         full_reference=settings.full_reference,
+        surrogate_only=not one.reference,
         failures=failures_of(units, archive),
         unfinished=len(_unfinished(units, one.relaxations, archive)),
         keys={(unit.level, unit.label): unit.key for unit in units},

@@ -166,10 +166,12 @@ def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if (path / "sweep.json").exists():
+            raise InputError(f"{path}: holds the sweep of an alloy; choose another folder")
         copy = _copied_source(path.absolute(), source)
         run = RunFolder(path.absolute(), str(copy), settings)
         if (path / "settings.yaml").exists() and any((path / "archive" / "units").glob("*")):
-            _log_changes(read_settings(path / "settings.yaml"), settings, path)
+            log_changes(read_settings(path / "settings.yaml"), settings, path)
         partial = path / ".settings.yaml"
         write_settings(settings, partial)
         partial.replace(path / "settings.yaml")
@@ -280,7 +282,16 @@ def _copied_source(path: Path, source: str) -> Path:
     return target
 
 
-def _log_changes(before: SearchSettings, now: SearchSettings, path: Path) -> None:
+def log_changes(before: SearchSettings, now: SearchSettings, path: Path) -> None:
+    """Log which sections of the settings of a folder have changed since it was worked in.
+
+    Parameters
+    ----------
+    before, now
+        The settings.
+    path
+        The folder.
+    """
     old, new = before.model_dump(), now.model_dump()
     for section in [name for name in new if old[name] != new[name]]:
         logger.warning(

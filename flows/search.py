@@ -7,87 +7,23 @@ relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a 
 import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
-from defect_surrogate.hosts import Host, read_host
-from defect_surrogate.minima import LocalMinimum, find_minima
-from defect_surrogate.relaxation import Level, Relaxation, Unit
+from defect_surrogate.hosts import read_host
+from defect_surrogate.minima import find_minima, followed
+from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
-from defect_surrogate.vacancies import Vacancy, find_vacancies
+from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
 from flows.hosts import Relax, Work, check_reference, looked_up, relax_host
 from flows.run_folder import RunFolder
+from flows.searched import HostSearch, Starts, VacancySearch
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class VacancySearch:
-    """What was searched for one vacancy, and what came of it.
-
-    Attributes
-    ----------
-    sampling
-        Its starts at the surrogate level.
-    full
-        Its starts in a full reference search; in a host the same.
-    surrogate, reference
-        The units of each level.
-    surrogate_minima
-        Distinct minima of the surrogate, ascending in energy.
-    relaxations
-        Results of both levels by name of the unit.
-    """
-
-    sampling: SamplingSet
-    full: SamplingSet
-    surrogate: tuple[Unit, ...]
-    reference: tuple[Unit, ...]
-    surrogate_minima: tuple[LocalMinimum, ...]
-    relaxations: dict[str, Relaxation]
-
-    @property
-    def vacancy(self) -> Vacancy:
-        """The vacancy."""
-        return self.sampling.structures[0].vacancy
-
-    def by_label(self, level: Level) -> dict[str, Relaxation]:
-        """Relaxations of one level by distortion label."""
-        units = self.surrogate if level == "surrogate" else self.reference
-        return {unit.label: self.relaxations[unit.name] for unit in units if unit.name in self.relaxations}
-
-
-@dataclass(frozen=True)
-class HostSearch:
-    """What was searched for one host, and what came of it.
-
-    Attributes
-    ----------
-    host
-        The host, with its relaxed cell if there is one.
-    unit
-        Unit of the host's own relaxation; None if its cell is used as given.
-    relaxation
-        Its result, if it has one.
-    vacancies
-        One for each vacancy; empty while the host's relaxation is missing.
-    """
-
-    host: Host
-    unit: Unit | None
-    relaxation: Relaxation | None
-    vacancies: tuple[VacancySearch, ...]
-
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """All units, in the order of the search."""
-        own = () if self.unit is None else (self.unit,)
-        return own + tuple(unit for one in self.vacancies for unit in one.surrogate + one.reference)
 
 
 def search(
@@ -145,20 +81,20 @@ def search(
         for sampling in samplings:
             write_sampling_structures(sampling, structures / host.name / "surrogate")
     method = surrogate_method(potential, settings.surrogate)
-    searches = search_with_surrogate([(one, one) for one in samplings], settings, method, relax_surrogate)
+    searches = search_with_surrogate([Starts(one, one) for one in samplings], settings, method, relax_surrogate)
     finished = search_with_reference(searches, settings, relax_reference)
     return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
 
 
 def search_with_surrogate(
-    starts: Sequence[tuple[SamplingSet, SamplingSet]], settings: SearchSettings, method: str, relax_surrogate: Relax
+    starts: Sequence[Starts], settings: SearchSettings, method: str, relax_surrogate: Relax
 ) -> list[VacancySearch]:
     """Relax the starts of vacancies with the surrogate, and find its minima.
 
     Parameters
     ----------
     starts
-        Of each vacancy: those for the surrogate, and those of a full reference search.
+        Of each vacancy.
     settings
         Of the search.
     method
@@ -171,9 +107,9 @@ def search_with_surrogate(
     list of VacancySearch
         One for each vacancy.
     """
-    works = [surrogate_work(sampling, method) for sampling, _ in starts]
+    works = [surrogate_work(one.surrogate, method) for one in starts]
     found = relax_surrogate([work for some in works for work in some])
-    return [_minima(*both, some, found, settings) for both, some in zip(starts, works, strict=True)]
+    return [_minima(one, some, found, settings) for one, some in zip(starts, works, strict=True)]
 
 
 def search_with_reference(
@@ -239,8 +175,7 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
     starts = {start.label: start.structure for start in search.full.structures}
     wanted = {UNPERTURBED: starts[UNPERTURBED]}
     wanted |= {
-        m.label + FROM_SURROGATE: m.relaxation.structure
-        for m in search.surrogate_minima[: settings.minima.most_relaxed]
+        m.label + FROM_SURROGATE: m.relaxation.structure for m in followed(search.surrogate_minima, settings.minima)
     }
     if settings.full_reference:
         wanted |= starts
@@ -253,23 +188,19 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
 
 
 def _minima(
-    sampling: SamplingSet,
-    full: SamplingSet,
-    works: Sequence[Work],
-    found: dict[str, Relaxation],
-    settings: SearchSettings,
+    starts: Starts, works: Sequence[Work], found: dict[str, Relaxation], settings: SearchSettings
 ) -> VacancySearch:
     units = tuple(work.unit for work in works)
-    vacancy = sampling.structures[0].vacancy
+    vacancy = starts.surrogate.structures[0].vacancy
+    results = {unit.name: found[unit.name] for unit in units if unit.name in found}
     minima = find_minima(
         {unit.label: found[unit.name] for unit in units if unit.name in found},
         vacancy.fractional_position,
         settings.minima,
         ideal=vacancy.ideal_structure,
     )
-    return VacancySearch(
-        sampling, full, units, (), minima, {unit.name: found[unit.name] for unit in units if unit.name in found}
-    )
+    standard = len(starts.full.structures) if starts.standard is None else starts.standard
+    return VacancySearch(starts.surrogate, starts.full, standard, units, (), minima, results)
 
 
 def _finished(search: VacancySearch, works: Sequence[Work], found: dict[str, Relaxation]) -> VacancySearch:

@@ -2,6 +2,7 @@
 
 import contextvars
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -20,17 +21,14 @@ from flows.batches import with_reference, with_surrogate
 from flows.progress import show_own_lines
 from flows.run_folder import locked
 from flows.search_host import described
-from flows.sweep_folder import CompositionFolder, SweepFolder, create_sweep
+from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
 from flows.sweep_plan import SweepPlan, plan_sweep
 from flows.sweep_results import write_composition, write_sweep
 
 logger = logging.getLogger(__name__)
 
-END_MEMBERS = "end-members"
-"""Folder of the units of the end members, beside those of the compositions."""
-
 Out = Annotated[str, described("Folder of the sweep; an earlier one of the same end members there is continued.")]
-Which = Annotated[str, described("Name of the composition, e.g. CdTe0.5Se0.5; one of those of the settings.")]
+Which = Annotated[str, described("Name of a composition of the settings, e.g. CdTe0.5Se0.5, or its fraction x.")]
 
 
 def composition_name() -> str:
@@ -48,7 +46,7 @@ def search_composition(composition: Which, out: Out, settings: SweepSettings) ->
     Parameters
     ----------
     composition
-        Its name, e.g. ``CdTe0.5Se0.5``.
+        Its name, e.g. ``CdTe0.5Se0.5``, or its fraction x.
     out
         Folder of the sweep.
     settings
@@ -62,7 +60,7 @@ def search_composition(composition: Which, out: Out, settings: SweepSettings) ->
     show_own_lines()
     plan = plan_sweep(settings, only=composition)
     (chosen,) = plan.compositions
-    folder = create_sweep(Path(out), settings).composition(chosen.name)
+    folder = create_sweep(Path(out), settings, compositions=None).composition(chosen.name)
     with locked(folder.path):
         folder.begin()
         found = search_alloy(
@@ -99,33 +97,46 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
     show_own_lines()
     with locked(Path(out)):
         plan = plan_sweep(settings)
-        folder = create_sweep(Path(out), settings)
-        _relax_end_members(folder, plan)
-        lost = _fan_out(plan.compositions, folder, settings)
+        folder = create_sweep(Path(out), settings, compositions=[one.name for one in plan.compositions])
+        folder.archive.clear_stop_request()
+        missing = _relax_end_members(folder, plan)
+        lost = dict.fromkeys((one.name for one in plan.compositions), missing) if missing else {}
+        if not missing:
+            lost = _fan_out(plan.compositions, folder, settings)
         report = write_sweep(folder, plan, lost=lost)
         reindex(folder.archive)
     publish_alloy_artifacts(report)
     return report
 
 
-def _relax_end_members(folder: SweepFolder, plan: SweepPlan) -> None:
-    """Relax the end members once, before compositions that run side by side would each do it."""
+def _relax_end_members(folder: SweepFolder, plan: SweepPlan) -> str:
+    """Relax the end members once, before compositions that run side by side would each do it; say what is missing."""
     own: CompositionFolder = folder.composition(END_MEMBERS)
     own.path.mkdir(parents=True, exist_ok=True)
     own.begin()
-    relax_end_members(plan, folder.settings, with_reference(own, folder.settings.workers))
+    relaxed = relax_end_members(plan, folder.settings, with_reference(own, folder.settings.workers))
+    missing = [one for one in relaxed if not one.usable]
+    failures = [failure.message for one in missing if one.unit and (failure := folder.archive.failure(one.unit))]
+    names = ", ".join(one.host.name for one in missing)
+    return (
+        f"end member {names} has no relaxed cell: {'; '.join(failures) or 'its relaxation diverged'}" if missing else ""
+    )
 
 
 def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, settings: SweepSettings) -> dict[str, str]:
-    """Search compositions side by side, and return what those that were lost broke with, by name."""
+    """Search compositions, side by side if asked, and return what those that were lost broke with, by name."""
     lost: dict[str, str] = {}
+    stopping = threading.Event()
     done = 0
 
     def search(composition: Composition) -> None:
         nonlocal done
+        if stopping.is_set():
+            return
         try:
             search_composition(composition.name, str(folder.path), folder.settings)
         except StoppedError:
+            stopping.set()
             raise
         except Exception as error:
             logger.error("%s: lost: %s", composition.name, error)
@@ -133,8 +144,21 @@ def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, setting
         done += 1
         logger.info("%s: composition %d of %d", composition.name, done, len(compositions))
 
+    if settings.compositions_at_once == 1:  # in this thread, which Ctrl-C interrupts
+        for one in compositions:
+            search(one)
+        return lost
     with ThreadPoolExecutor(max_workers=settings.compositions_at_once) as threads:
         running = [threads.submit(contextvars.copy_context().run, search, one) for one in compositions]
-        for one in running:
-            one.result()
+        try:
+            for each in running:
+                each.result()
+        except BaseException:
+            logger.warning(
+                "stopping: surrogate relaxations end at their next step, reference relaxations run to their end"
+            )
+            stopping.set()
+            folder.archive.request_stop()
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
     return lost

@@ -7,22 +7,30 @@
         archive/                                         every finished unit of all compositions
         sampling/                                        sampling structures, made anew if lost
         compositions/CdTe0.5Se0.5/                       as the folder of a search, without an archive of its own
-        alloy.json  alloy.csv  report.html               all compositions together
+        alloy.json  report.html                          all compositions together
         prefect/                                         database of the local Prefect server
 """
 
 import json
 import shutil
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.archive import Archive
 from defect_surrogate.errors import InputError
-from defect_surrogate.settings import read_settings, write_settings
-from flows.run_folder import RunFolder, WorkFolder
+from defect_surrogate.reports.files import replace_file
+from defect_surrogate.settings import read_settings
+from flows.run_folder import RunFolder, WorkFolder, log_changes, open_folder
 
 SWEEP_FILE = "sweep.json"
+
+END_MEMBERS = "end-members"
+"""Folder of the units of the end members, beside those of the compositions."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,11 @@ class CompositionFolder(RunFolder):
     def archive(self) -> Archive:
         """Finished units of the sweep."""
         return Archive(self.path.parents[1] / "archive")
+
+    def begin(self) -> None:
+        """Begin work here, beside that of other compositions: a request to stop is for all of them, and stays."""
+        self.archive.clear_dead_attempts()
+        self.note_units([], first=True)
 
     @property
     def sampling(self) -> Path:
@@ -71,14 +84,14 @@ class SweepFolder(WorkFolder):
         return CompositionFolder(self.path / "compositions" / name, name, self.settings)
 
     def units(self) -> dict[str, str]:
-        """Key of each unit of all compositions, as far as they are known, by name."""
+        """Key of each unit of the compositions that were asked for last, as far as they are known, by name."""
         known: dict[str, str] = {}
         for path in sorted((self.path / "compositions").glob("*/units.json")):
             known |= WorkFolder(path.parent).units()
         return known
 
 
-def create_sweep(path: Path, settings: SweepSettings) -> SweepFolder:
+def create_sweep(path: Path, settings: SweepSettings, *, compositions: Sequence[str] | None) -> SweepFolder:
     """Make the folder of a sweep, or enter the one that is there.
 
     Parameters
@@ -86,7 +99,9 @@ def create_sweep(path: Path, settings: SweepSettings) -> SweepFolder:
     path
         The folder; made when missing.
     settings
-        Of the sweep.
+        Of the sweep. Others than those of an earlier sweep in this folder are logged.
+    compositions
+        Names of all that are searched; None for whoever searches one alone, to whom a sweep that is there keeps its settings.
 
     Returns
     -------
@@ -102,14 +117,20 @@ def create_sweep(path: Path, settings: SweepSettings) -> SweepFolder:
     if (path / "run.json").exists():
         raise InputError(f"{path}: holds the search of a host; choose another folder")
     try:
+        noted = _noted(path)
+        names = [Path(source).name for source in settings.alloy.end_members]
+        if noted and noted["end_members"] != names:
+            raise InputError(f"{path}: holds a sweep of {', '.join(noted['end_members'])}; choose another folder")
         (path / "end-members").mkdir(parents=True, exist_ok=True)
         copies = [_copied(path, Path(source)) for source in settings.alloy.end_members]
-        alloy = settings.alloy.model_copy(update={"end_members": [str(copy) for copy in copies]})
-        kept = settings.model_copy(update={"alloy": alloy})
-        relative = alloy.model_copy(update={"end_members": [str(copy.relative_to(path)) for copy in copies]})
-        _replace_settings(settings.model_copy(update={"alloy": relative}), path)
-        (path / f".{SWEEP_FILE}").write_text(json.dumps({"end_members": relative.end_members}), encoding="utf-8")
-        (path / f".{SWEEP_FILE}").replace(path / SWEEP_FILE)
+        kept = _with_end_members(settings, [str(copy) for copy in copies])
+        if compositions is not None or not noted:
+            if noted and any((path / "archive" / "units").glob("*")):
+                log_changes(open_sweep(path).settings, kept, path)
+            relative = _with_end_members(settings, [str(copy.relative_to(path)) for copy in copies])
+            replace_file(path / "settings.yaml", yaml.safe_dump(relative.model_dump(mode="json"), sort_keys=False))
+        replace_file(path / SWEEP_FILE, json.dumps({"end_members": names}))
+        _forget_others(path, compositions)
     except OSError as error:
         raise InputError(f"{path}: cannot be the folder of a sweep: {error}") from error
     return SweepFolder(path, kept)
@@ -144,6 +165,27 @@ def is_sweep(path: Path) -> bool:
     return (path / SWEEP_FILE).is_file()
 
 
+def open_any(path: Path) -> WorkFolder:
+    """Open the folder of an earlier search, sweep or ``build-dataset``.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Returns
+    -------
+    WorkFolder
+        With its archive and its units.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    return open_sweep(path) if is_sweep(path) else open_folder(path)
+
+
 def read_sweep_settings(file: Path) -> SweepSettings:
     """Read the settings of a sweep; files in them are meant from the folder of the settings file.
 
@@ -171,19 +213,35 @@ def read_sweep_settings(file: Path) -> SweepSettings:
     return settings.model_copy(update=update)
 
 
+def _noted(path: Path) -> dict[str, list[str]]:
+    """Return what ``sweep.json`` says, the files of the end members; nothing if there is none."""
+    try:
+        content: dict[str, list[str]] = json.loads((path / SWEEP_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path / SWEEP_FILE}: cannot be read as JSON: {error}") from error
+    return content
+
+
+def _forget_others(path: Path, compositions: Sequence[str] | None) -> None:
+    """Forget which units compositions have that are no longer asked for, so that ``status`` does not count them."""
+    for units in (path / "compositions").glob("*/units.json"):
+        if compositions is not None and units.parent.name not in (*compositions, END_MEMBERS):
+            units.unlink()
+
+
+def _with_end_members(settings: SweepSettings, paths: list[str]) -> SweepSettings:
+    return settings.model_copy(update={"alloy": settings.alloy.model_copy(update={"end_members": paths})})
+
+
 def _copied(path: Path, source: Path) -> Path:
     """Copy the file of an end member, so that a resumed sweep does not need it."""
     target = path / "end-members" / source.name
     if target.exists() and source.exists() and target.read_bytes() != source.read_bytes():
         raise InputError(f"{path}: holds a sweep with another {source.name}; choose another folder")
     if not target.exists():
-        partial = path / f".{source.name}"
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         shutil.copyfile(source, partial)
         partial.replace(target)
     return target
-
-
-def _replace_settings(settings: SweepSettings, path: Path) -> None:
-    partial = path / ".settings.yaml"
-    write_settings(settings, partial)
-    partial.replace(path / "settings.yaml")

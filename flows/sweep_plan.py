@@ -22,6 +22,7 @@ from defect_surrogate.hosts import Host
 from defect_surrogate.surrogates import Potential, check_coverage, check_made_for, load_potential
 from defect_surrogate.vacancies import Vacancy
 from defect_surrogate.vasp import check_cell, check_executable, reference_method
+from flows.hosts import host_work
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ def plan_sweep(settings: SweepSettings, *, only: str | None = None) -> SweepPlan
     for composition, found in zip(compositions, environments, strict=True):
         check_environments(composition.name, found, settings.environments)
     if not settings.surrogate_only:
-        check_executable(settings.reference)
         level = _checked_reference(hosts, settings)
-        for vacancy in vacancies_of(supercells[0][0], environments[0][0], settings):
-            reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
+        for realisations, found in zip(supercells, environments, strict=True):
+            for vacancy in vacancies_of(realisations[0], found[0], settings):
+                reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
         if not settings.surrogate.other_level_of_theory:
             check_made_for(potential, level, host=alloy.name)
     return SweepPlan(alloy, compositions, supercells, environments, potential)
@@ -183,6 +184,8 @@ def _chosen(compositions: Sequence[Composition], wanted: str) -> Composition:
 
 def _checked_reference(hosts: Sequence[Host], settings: SweepSettings) -> str:
     """Hold the end members against the reference level, and return it in words."""
+    check_executable(settings.reference)
     for host in hosts:
         check_cell(host.supercell, settings.reference)
+        host_work(host, settings)
     return reference_method(hosts[0].supercell, settings.reference, cell="defect").level_of_theory

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
+from defect_surrogate.alloys import SweepSettings
+from defect_surrogate.relaxation import digest
 from defect_surrogate.reports.alloy import alloy_json, alloy_report, composition_report
 from defect_surrogate.reports.alloy_page import write_alloy_page
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport
@@ -51,7 +53,7 @@ def write_composition(folder: CompositionFolder, found: CompositionSearch) -> Ca
         "surrogate": next((host.surrogate for host in report.hosts if host.surrogate), None),
         "reference": next((host.reference for host in report.hosts if host.reference), None),
     }
-    content = {"levels": levels, "composition": asdict(composition)}
+    content = {"made_with": sweep_digest(folder.settings), "levels": levels, "composition": asdict(composition)}
     replace_file(folder.path / COMPOSITION_FILE, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
     return report
 
@@ -78,6 +80,9 @@ def write_sweep(folder: SweepFolder, plan: SweepPlan, *, lost: Mapping[str, str]
         path = folder.composition(composition.name).path / COMPOSITION_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if content["made_with"] != sweep_digest(folder.settings):
+                without.setdefault(composition.name, "its report is of other settings; report makes it anew")
+                continue
             compositions.append(_COMPOSITION.validate_python(content["composition"]))
             levels |= {name: level for name, level in content["levels"].items() if level is not None}
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
@@ -93,6 +98,24 @@ def write_sweep(folder: SweepFolder, plan: SweepPlan, *, lost: Mapping[str, str]
     replace_file(folder.path / ALLOY_FILE, alloy_json(report))
     write_alloy_page(report, folder.path)
     return report
+
+
+def sweep_digest(settings: SweepSettings) -> str:
+    """Digest of what decides the report of a composition: all settings but those of other compositions and of the workers.
+
+    Parameters
+    ----------
+    settings
+        Of a sweep.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
+    content = settings.model_dump(mode="json", exclude={"workers": True, "compositions_at_once": True})
+    content["alloy"] = settings.alloy.model_dump(mode="json", exclude={"compositions", "end_members"})
+    return digest(content)
 
 
 def failed_count(report: AlloyReport) -> int:

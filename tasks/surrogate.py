@@ -125,9 +125,13 @@ def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: Surr
         If the force field cannot be loaded or does not know an element.
     ArchiveError
         If a result cannot be archived.
+    StoppedError
+        If the archive was told to stop.
     """
     archive = Archive(archive_root)
     for unit in units:
+        if archive.stop_requested():
+            raise StoppedError(f"{unit.name}: stopped on request")
         if archive.find(unit) is None:
             with archive.attempt(unit):
                 archive.publish(unit, relax_cell(unit.structure, _potential(settings.potential)))

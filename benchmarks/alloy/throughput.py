@@ -110,9 +110,10 @@ def write(notes: list[dict]) -> None:
         "",
         "    python benchmarks/alloy/throughput.py",
         "",
-        "Eight compositions of CdSe(x)Te(1-x), five supercells of 64 atoms of each, a vacancy in each of their environments, 31 "
-        "starts and what other environments offer, relaxed to 0.01 eV/Å on the average atom. The first run was killed with -9 "
-        "and gone on with. Overhead: share of the cores' time that is not relaxing: starting workers, making the starts, minima, reports.",
+        "Eight compositions of CdSe(x)Te(1-x), five supercells of 64 atoms of each, a vacancy in each of their environments, "
+        "31 starts and what other environments offer, relaxed to 0.01 eV/Å on the average atom. The first run was killed with "
+        "-9 and gone on with. Overhead: share of the cores' time that is not relaxing: starting workers, making the starts, "
+        "minima, reports.",
         "",
         *markdown_table(shown),
         "",

@@ -8,12 +8,13 @@ maps one onto the other with the species of the mixing sublattice exchanged.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from scipy.linalg import polar
 
 from defect_surrogate.alloys.settings import AlloySettings
@@ -25,6 +26,10 @@ from defect_surrogate.vacancies import nearest_neighbours
 LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.2, 5.0
 """Of the matcher: relative difference of lengths, distance of sites over the cube root of the volume per atom, degrees. Ours:
 lattice constants of CdTe and CdSe differ by 6 %, c/a of AgGaS2 and AgInS2 by 7 %; zinc blende and wurtzite do not match."""
+
+
+SYMMETRY_TOLERANCE = 0.1
+"""Distance in Å within which sites of the lattice are the same by symmetry (our choice; relaxed cells are exact to 1e-3)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class Alloy:
             for symbol, amount in self.formula
         )
 
+    @cached_property
+    def site_classes(self) -> tuple[int, ...]:
+        """For each site of the supercell a number that it shares with those that the lattice's symmetry takes it to."""
+        dataset = SpacegroupAnalyzer(self.cells[0], symprec=SYMMETRY_TOLERANCE).get_symmetry_dataset()
+        return tuple(int(number) for number in dataset.equivalent_atoms)
+
     def neighbours(self, site: int) -> tuple[int, ...]:
         """Find the nearest neighbours of a site in the end members' supercell, once for each site: their indices."""
         if site not in self._neighbours:
@@ -84,7 +95,7 @@ def read_end_members(settings: AlloySettings, host_settings: HostSettings) -> tu
     settings
         Their files.
     host_settings
-        Oxidation states and supercell; each end member is named after its file.
+        Oxidation states and supercell; each end member is named after its file, or, of a POSCAR, its formula.
 
     Returns
     -------
@@ -98,17 +109,14 @@ def read_end_members(settings: AlloySettings, host_settings: HostSettings) -> tu
     AlloyError
         If two have one name.
     """
-    hosts = tuple(
-        read_host(path, host_settings.model_copy(update={"name": Path(path).name.split(".")[0]}))
-        for path in settings.end_members
-    )
+    hosts = tuple(read_host(path, host_settings.model_copy(update={"name": None})) for path in settings.end_members)
     names = [host.name for host in hosts]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise AlloyError(f"end members {', '.join(settings.end_members)}: {twice[0]} names two of them")
     return hosts
 
 
-def make_alloy(hosts: Sequence[Host], sublattice: str) -> Alloy:
+def make_alloy(hosts: Sequence[Host], sublattice: str, *, like: Alloy | None = None) -> Alloy:
     """Bring end members to one supercell.
 
     Parameters
@@ -117,6 +125,8 @@ def make_alloy(hosts: Sequence[Host], sublattice: str) -> Alloy:
         At least two end members.
     sublattice
         Element of the first whose sites are mixed.
+    like
+        An alloy of the same end members, as read, whose sites those of the relaxed ones are to have.
 
     Returns
     -------
@@ -140,6 +150,8 @@ def make_alloy(hosts: Sequence[Host], sublattice: str) -> Alloy:
     cells = [_with_first_species(host.unit_cell, mine, sublattice) for host, mine in zip(hosts, species, strict=True)]
     smallest = min(range(len(hosts)), key=lambda i: hosts[i].unit_cell.volume / len(hosts[i].unit_cell))
     template = _with_first_species(hosts[smallest].supercell, species[smallest], sublattice)
+    if like is not None:
+        template = like.cells[smallest]
     matched = tuple(_matched(template, cell, hosts, i, of=smallest) for i, cell in enumerate(cells))
     return Alloy(
         hosts=tuple(hosts),
@@ -191,7 +203,7 @@ def _with_first_species(structure: Structure, mine: str, first: str) -> Structur
 
 
 def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index: int, *, of: int) -> Structure:
-    """Return a cell as a supercell with the sites of the template; the template itself where it is that of the same host."""
+    """Return a cell as a supercell with the sites of the template, which is that of a host."""
     matcher = StructureMatcher(
         ltol=LENGTH_TOLERANCE,
         stol=SITE_TOLERANCE,
@@ -202,7 +214,7 @@ def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = template if index == of else matcher.get_s2_like_s1(template, cell)
+        found = matcher.get_s2_like_s1(template, cell)
     if found is None or [one.specie for one in found] != [one.specie for one in template]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")

@@ -34,7 +34,8 @@ class Environment:
     element
         Symbol of the element.
     words
-        Its nearest neighbours, e.g. ``3 Te + 1 Se``.
+        Its nearest neighbours, e.g. ``3 Te + 1 Se``; with ``, site 2`` where the element has sites on several kinds of site of
+        the lattice.
     group
         Number of the group of sites with these neighbours, from 1, where fingerprints tell several apart; else 0.
     sites
@@ -42,7 +43,8 @@ class Environment:
     neighbours
         Indices of the nearest neighbours of each of ``sites`` in the supercell.
     probability
-        Of these neighbours at a site of a random alloy of this composition, whatever the group.
+        Share of the element's sites that are of this kind and have these neighbours in a random alloy of this composition,
+        whatever the group.
     """
 
     element: str
@@ -54,8 +56,9 @@ class Environment:
 
     @property
     def label(self) -> str:
-        """In one word, for names: ``3Te1Se``, or ``3Te1Se-2`` for the second group."""
-        return self.words.replace(" + ", "").replace(" ", "") + (f"-{self.group}" if self.group else "")
+        """In one word, for names: ``3Te1Se``, ``3Te1Se-2`` for the second group, ``5S.site2`` for a kind of site."""
+        word = self.words.replace(", ", ".").replace(" + ", "").replace(" ", "")
+        return word + (f"-{self.group}" if self.group else "")
 
 
 def find_environments(
@@ -94,11 +97,15 @@ def find_environments(
         if not sites:
             raise AlloyError(f"{host.host.name}: no site of {element}")
         around = {site: tuple(here[i] for i in alloy.neighbours(host.end_member_sites[site])) for site in sites}
+        kinds = _kinds_of_site(alloy, element)
         groups: dict[str, list[int]] = {}
         for site in sites:
-            groups.setdefault(environment_in_words(supercell[i].specie.symbol for i in around[site]), []).append(site)
+            words = environment_in_words(supercell[i].specie.symbol for i in around[site])
+            number, _ = kinds[alloy.site_classes[host.end_member_sites[site]]]
+            groups.setdefault(f"{words}, site {number}" if len(kinds) > 1 else words, []).append(site)
         for words, alike in groups.items():
-            probability = _probability(host, [supercell[i].specie.symbol for i in around[alike[0]]])
+            _, share = kinds[alloy.site_classes[host.end_member_sites[alike[0]]]]
+            probability = share * _probability(host, [supercell[i].specie.symbol for i in around[alike[0]]])
             for number, group in enumerate(_refined(alike, host, settings, minima), start=1):
                 shown = number if settings.grouped_by == "fingerprint" else 0
                 neighbours = tuple(around[site] for site in group)
@@ -136,7 +143,8 @@ def environment_vacancies(
     """
     made = []
     for environment in environments:
-        if settings.only is not None and environment.words not in {normalised(words) for words in settings.only}:
+        wanted = None if settings.only is None else {normalised(words) for words in settings.only}
+        if wanted is not None and environment.words.split(",")[0] not in wanted:
             continue
         for number, chosen in enumerate(_drawn(host, environment, settings.representatives, seed=seed), start=1):
             made.append(
@@ -169,7 +177,7 @@ def check_environments(name: str, environments: Sequence[Sequence[Environment]],
     AlloyError
         Naming the composition, the environment, and those that there are.
     """
-    there = {one.words for found in environments for one in found}
+    there = {one.words.split(",")[0] for found in environments for one in found}
     missing = [words for words in settings.only or () if normalised(words) not in there]
     if missing:
         raise AlloyError(
@@ -204,6 +212,15 @@ def normalised(words: str) -> str:
             raise AlloyError(f"environment {words!r}: write numbers and symbols, such as '3 Te + 1 Se'")
         symbols += [symbol] * int(number)
     return environment_in_words(symbols)
+
+
+def _kinds_of_site(alloy: Alloy, element: str) -> dict[int, tuple[int, float]]:
+    """Return the number, from 1, of each kind of lattice site of an element, and its share of the sites."""
+    lattice = alloy.cells[0]
+    of_element = [i for i, site in enumerate(lattice) if site.specie.symbol == element]
+    sites = alloy.sites if element in alloy.species else of_element
+    counts = Counter(alloy.site_classes[i] for i in sites)
+    return {one: (number, counts[one] / len(sites)) for number, one in enumerate(sorted(counts), start=1)}
 
 
 def _probability(host: AlloyHost, neighbours: Sequence[str]) -> float:

@@ -3,7 +3,8 @@
 In an alloy the neighbours of a vacancy differ, and which of them bind decides the ground state, so that the closest two, which
 ShakeNBreak distorts where two electrons are missing, are not enough. Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9)
 distort each pair of neighbours by −60 … −20 %: of a tetrahedral site six pairs in five steps and the unperturbed structure, 31
-starts. A neighbour that several images of are neighbours, in a small cell, counts once.
+starts. A neighbour that several images of are neighbours, in a small cell, counts once. Starts are near duplicates when
+they are so before the rattle, which differs for each; pairs that symmetry makes alike, as in a pure crystal, are kept.
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from defect_surrogate.alloys.settings import NeighbourSettings
@@ -59,21 +61,26 @@ def fine_sampling_set(vacancy: Vacancy, host: Host, settings: FineSampling) -> S
         ``Bond_Distortion_-60.0%_Se40-Te51`` with the indices of the sites in the ideal structure.
     """
     starts = [SamplingStructure(vacancy, UNPERTURBED, vacancy.ideal_structure, None)]
-    dropped = []
+    moved = [np.zeros((len(vacancy.ideal_structure), 3))]
+    dropped, duplicates = [], []
     for sites in _combinations(vacancy, settings.neighbours):
         for distortion in settings.neighbours.distortions:
             label = f"Bond_Distortion_{distortion:.1%}_{_named(vacancy, sites)}"
+            displacements = _displacements(vacancy, sites, distortion)
+            if any(_largest(displacements - one) <= settings.neighbours.duplicate_tolerance for one in moved):
+                duplicates.append(label)
+                continue
             start = distort_sites(
                 vacancy, host, sites, distortion=distortion, label=label, settings=settings.distortions
             )
             if start is None:
                 dropped.append(label)
-            else:
-                starts.append(start)
+                continue
+            starts.append(start)
+            moved.append(displacements)
     if dropped:
         logger.warning("%s/%s: dropped, atoms closer than 1 Å: %s", host.name, vacancy.label, ", ".join(dropped))
-    kept, duplicates = without_duplicates(starts, tolerance=settings.neighbours.duplicate_tolerance)
-    return SamplingSet(kept, tuple(dropped), duplicates)
+    return SamplingSet(tuple(starts), tuple(dropped), tuple(duplicates))
 
 
 def distorted_together(missing_electrons: int | None) -> tuple[int, ...]:
@@ -137,8 +144,20 @@ def _named(vacancy: Vacancy, sites: Sequence[int]) -> str:
     return "-".join(f"{vacancy.ideal_structure[index].specie.symbol}{index}" for index in sites)
 
 
+def _displacements(vacancy: Vacancy, sites: Sequence[int], distortion: float) -> NDArray[np.float64]:
+    """Return how far each atom is moved before the rest of the cell is rattled, Cartesian, (n, 3), Å."""
+    ideal = vacancy.ideal_structure
+    apart = ideal.frac_coords[list(sites)] - np.array(vacancy.fractional_position)
+    moved = np.zeros((len(ideal), 3))
+    moved[list(sites)] = distortion * (apart - np.round(apart)) @ ideal.lattice.matrix
+    return moved
+
+
 def _largest_displacement(one: Structure, other: Structure) -> float:
     """Return the largest distance between the same site in two structures of one lattice, nearest images, Å."""
     difference = one.frac_coords - other.frac_coords
-    cartesian = (difference - np.round(difference)) @ one.lattice.matrix
-    return float(np.linalg.norm(cartesian, axis=1).max())
+    return _largest((difference - np.round(difference)) @ one.lattice.matrix)
+
+
+def _largest(vectors: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(vectors, axis=1).max())

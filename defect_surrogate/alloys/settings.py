@@ -96,8 +96,8 @@ class NeighbourSettings(Section):
     duplicate_tolerance: float = Field(
         0.05,
         ge=0,
-        description="A start of which no atom is farther than this from where it is in an earlier one is left out, in Å. Our "
-        "choice.",
+        description="A start of which no atom is farther than this from where it is in an earlier one, before the rattle, is "
+        "left out, in Å. Our choice.",
     )
 
 

@@ -112,28 +112,38 @@ def _quasirandom(
 ) -> list[str]:
     from sqsgenerator import optimize  # noqa: PLC0415  (a compiled library that only this way of arranging needs)
 
-    found = optimize(
-        {
-            "structure": {
-                "lattice": cell.lattice.matrix.tolist(),
-                "coords": cell.frac_coords.tolist(),
-                "species": [site.specie.symbol for site in cell],
-            },
-            "composition": [{"sites": list(sites), **dict(present)}],
-            "shell_weights": [{shell: 1.0 / shell for shell in range(1, SQS_SHELLS + 1)}],
-            "sublattice_mode": "split",
-            "iteration_mode": "random",
-            "iterations": iterations,
-            "seed": seed,
-            "thread_config": [1],  # only then a seed gives one result
-        }
-    )
+    try:
+        found = optimize(_sqs_request(cell, sites, present, seed=seed, iterations=iterations))
+    except ValueError as error:  # of a cell without as many shells, say
+        raise AlloyError(
+            f"{cell.formula}: no special quasirandom structure: {error}; take a larger supercell"
+        ) from error
     # which of the best comes first is left to chance, which are among them is not
     numbers = sorted(
         tuple(one.species) for objective, some in found if objective == found.best().objective for one in some
     )
     chosen = numbers[seed % len(numbers)]
     return [chemical_symbols[chosen[i]] for i in sites]
+
+
+def _sqs_request(
+    cell: Structure, sites: Sequence[int], present: Sequence[tuple[str, int]], *, seed: int, iterations: int
+) -> dict[str, object]:
+    """Say in sqsgenerator's words what is arranged, and how."""
+    return {
+        "structure": {
+            "lattice": cell.lattice.matrix.tolist(),
+            "coords": cell.frac_coords.tolist(),
+            "species": [site.specie.symbol for site in cell],
+        },
+        "composition": [{"sites": list(sites), **dict(present)}],
+        "shell_weights": [{shell: 1.0 / shell for shell in range(1, SQS_SHELLS + 1)}],
+        "sublattice_mode": "split",
+        "iteration_mode": "random",
+        "iterations": iterations,
+        "seed": seed,
+        "thread_config": [1],  # only then a seed gives one result
+    }
 
 
 def _seed(seed: int, text: str) -> int:

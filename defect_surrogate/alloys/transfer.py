@@ -15,18 +15,12 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from defect_surrogate.alloys.end_members import Alloy
+from defect_surrogate.alloys.end_members import SYMMETRY_TOLERANCE, Alloy
 from defect_surrogate.alloys.supercells import AlloyHost
-from defect_surrogate.distortions import CLOSEST, SamplingStructure, closest_distance
+from defect_surrogate.distortions import CLOSEST, TRANSFERRED, SamplingStructure, closest_distance
 from defect_surrogate.ideal_sites import rigid_drift
 from defect_surrogate.minima import LocalMinimum
 from defect_surrogate.vacancies import Vacancy
-
-SYMMETRY_TOLERANCE = 0.1
-"""Distance in Å within which sites of the lattice are the same (our choice; spglib's is 1e-5 for an exact one)."""
-
-TRANSFERRED = "Transferred_"
-"""Beginning of the label of such a start."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +61,13 @@ def transferred_starts(
     -------
     tuple of SamplingStructure
         Labelled e.g. ``Transferred_3Te1Se_1`` after the environment and the rank of the minimum. One with two atoms closer than
-        1 Å is left out.
+        1 Å is left out. None come from a vacancy on another kind of site of the lattice.
     """
     lattice = _Lattice(alloy.cells[0], host)
     starts = []
     for source in sources:
         ways = lattice.ways(source.vacancy.site_index, target.site_index)
-        for rank, minimum in enumerate(source.minima, start=1):
+        for rank, minimum in enumerate(source.minima if ways else (), start=1):
             displacements = _displacements(minimum.relaxation.structure, source.vacancy, host.host.supercell)
             structure = _mapped(displacements, source.vacancy, target, host.host.supercell, ways, reach=reach)
             if closest_distance(structure) >= CLOSEST:

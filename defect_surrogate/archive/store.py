@@ -242,6 +242,10 @@ class Archive:
         """Whether somebody made the file ``STOP``, at which surrogate relaxations on their way end, and are kept."""
         return (self.root / "STOP").exists()
 
+    def request_stop(self) -> None:
+        """Ask everything that works on the archive to end."""
+        (self.root / "STOP").touch()
+
     def clear_stop_request(self) -> None:
         """Remove the file ``STOP``."""
         (self.root / "STOP").unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from defect_surrogate.alloys import AlloyHost, Composition, Environment
-from defect_surrogate.alloys.transfer import TRANSFERRED
-from defect_surrogate.distortions import FROM_SURROGATE
+from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED
 from defect_surrogate.reports.alloy_schema import (
     ALLOY_SCHEMA_VERSION,
     AlloyReport,
@@ -22,6 +22,9 @@ from defect_surrogate.reports.schema import BondReport, HostReport, MinimumRepor
 
 NO_BONDS = "no new bonds"
 """Of a vacancy whose neighbours did not bind: T_d in the paper's table of tetrahedral sites."""
+
+
+_REPRESENTATIVE = re.compile(r"\.\d+$")
 
 
 def composition_report(
@@ -53,8 +56,13 @@ def composition_report(
         The report.
     """
     numbers = {one.host.name: one.realisation for one in supercells}
+    groups = {
+        (supercell.host.name, f"v_{one.element}_{one.label}"): one.words
+        for supercell, found in zip(supercells, environments, strict=True)
+        for one in found
+    }
     rows = tuple(
-        environment_report(vacancy, host=host.name, realisation=numbers[host.name])
+        environment_report(vacancy, host=host.name, realisation=numbers[host.name], groups=groups)
         for host in hosts
         if host.name in numbers
         for vacancy in host.vacancies
@@ -66,7 +74,7 @@ def composition_report(
         requested=dict(zip(composition.species, composition.requested, strict=True)),
         achieved=dict(zip(composition.species, composition.fractions, strict=True)),
         x=composition.x,
-        lattice=tuple(float(one.host.supercell.volume / len(one.host.supercell)) for one in supercells),
+        volume_per_atom=tuple(float(one.host.supercell.volume / len(one.host.supercell)) for one in supercells),
         energy_lowering=mean,
         covered=covered,
         statistics=counted,
@@ -75,7 +83,9 @@ def composition_report(
     )
 
 
-def environment_report(vacancy: VacancyReport, *, host: str, realisation: int) -> EnvironmentReport:
+def environment_report(
+    vacancy: VacancyReport, *, host: str, realisation: int, groups: Mapping[tuple[str, str], str]
+) -> EnvironmentReport:
     """Report one vacancy of an alloy.
 
     Parameters
@@ -86,6 +96,8 @@ def environment_report(vacancy: VacancyReport, *, host: str, realisation: int) -
         Name of its supercell.
     realisation
         Number of the supercell.
+    groups
+        Environment of each group of sites, by supercell and name of the vacancy.
 
     Returns
     -------
@@ -97,14 +109,17 @@ def environment_report(vacancy: VacancyReport, *, host: str, realisation: int) -
     lowering = vacancy.energy_lowering
     if vacancy.ground_state is None and ground is not None:
         lowering = ground.energy_to_unperturbed
+    group = _REPRESENTATIVE.sub("", vacancy.name.rsplit("_", 1)[0])
     starts = [one.label for one in vacancy.relaxations if one.level == "surrogate"]
     return EnvironmentReport(
         host=host,
         realisation=realisation,
         vacancy=vacancy.name,
         element=vacancy.element,
-        environment=vacancy.environment,
+        environment=groups[host, group],
+        group=group,
         sites=vacancy.multiplicity or 0,
+        level=None if ground is None else "surrogate" if vacancy.ground_state is None else "reference",
         surrogate_structures=vacancy.surrogate_structures or 0,
         transferred_structures=sum(label.startswith(TRANSFERRED) for label in starts),
         duplicates=len(vacancy.duplicates),
@@ -166,31 +181,66 @@ def transfer_gain(vacancy: VacancyReport) -> float | None:
 
 def weighted_lowering(
     rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[str, str], float]
-) -> tuple[float | None, float]:
-    """Average the energy lowering over environments by their probabilities in a random alloy.
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Average the energy lowering of each element's vacancies over environments, by their probabilities in a random alloy.
 
     Parameters
     ----------
     rows
-        Of one composition; those of one environment count together as their mean.
+        Of one composition.
     probabilities
         By element and environment.
 
     Returns
     -------
-    tuple of (float or None, float)
-        Mean in eV, None without a lowering; and the sum of the probabilities that went into it.
+    tuple of dict
+        Mean in eV, and the sum of the probabilities that went into it, by element; of rows at one level of theory.
     """
-    by_environment: dict[tuple[str, str], list[float]] = {}
+    means: dict[str, float] = {}
+    covered: dict[str, float] = {}
+    for element in dict.fromkeys(row.element for row in rows):
+        own = at_one_level([row for row in rows if row.element == element and row.energy_lowering is not None])
+        weights = row_weights(own, probabilities)
+        total = math.fsum(weights)
+        if total:
+            pairs = zip(own, weights, strict=True)
+            means[element] = math.fsum(weight * (row.energy_lowering or 0.0) for row, weight in pairs) / total
+            covered[element] = total
+    return means, covered
+
+
+def at_one_level(rows: Sequence[EnvironmentReport]) -> list[EnvironmentReport]:
+    """Keep the rows at the reference level, or, if there are none, those at the surrogate's."""
+    reference = [row for row in rows if row.level == "reference"]
+    return reference or list(rows)
+
+
+def row_weights(rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[str, str], float]) -> list[float]:
+    """Share the probability of each environment out over its rows.
+
+    Parameters
+    ----------
+    rows
+        Vacancies of one composition.
+    probabilities
+        By element and environment.
+
+    Returns
+    -------
+    list of float
+        One for each row: equal shares to the supercells that have the environment, there by the sites of its groups, and in a
+        group equal shares to its representatives.
+    """
+    groups: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
     for row in rows:
-        if row.energy_lowering is not None:
-            by_environment.setdefault((row.element, row.environment), []).append(row.energy_lowering)
-    weights = {key: probabilities.get(key, 0.0) for key in by_environment}
-    total = math.fsum(weights.values())
-    if not total:
-        return None, 0.0
-    mean = math.fsum(weights[key] * statistics.fmean(values) for key, values in by_environment.items()) / total
-    return mean, total / len({element for element, _ in by_environment})
+        groups.setdefault((row.element, row.environment), {}).setdefault(row.host, {})[row.group] = row.sites
+    alike = Counter((row.host, row.element, row.group) for row in rows)
+    weights = []
+    for row in rows:
+        by_host = groups[row.element, row.environment]
+        share = row.sites / sum(by_host[row.host].values()) / alike[row.host, row.element, row.group] / len(by_host)
+        weights.append(probabilities.get((row.element, row.environment), 0.0) * share)
+    return weights
 
 
 def alloy_report(

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reports.alloy import NO_BONDS
+from defect_surrogate.reports.alloy import NO_BONDS, at_one_level, row_weights
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport, EnvironmentReport
 from defect_surrogate.reports.figures import NEUTRAL_COLOUR, REFERENCE_COLOUR, SURROGATE_COLOUR
 from defect_surrogate.reports.files import replace_file
@@ -133,7 +133,9 @@ def _row(one: CompositionReport, row: EnvironmentReport) -> dict[str, str]:
         if row.energy_difference is None or row.found_or_lower is None
         else in_ev(row.energy_difference),
         "ground state": reconstruction,
-        "energy lowering": "–" if row.energy_lowering is None else in_ev(row.energy_lowering),
+        "energy lowering": "–"
+        if row.energy_lowering is None
+        else in_ev(row.energy_lowering) + (" (surrogate)" if row.level == "surrogate" else ""),
         "by transfer": "–" if row.transfer_gain is None else in_ev(row.transfer_gain),
         "reference relaxations": str(row.reference_relaxations),
     }
@@ -179,7 +181,7 @@ def lowering_figure(report: AlloyReport) -> go.Figure:
         Over x, or over names where more than two species mix.
     """
     points = [(_position(one), row) for one, row in _pairs(report) if row.energy_lowering is not None]
-    means = [(_position(one), one.energy_lowering) for one in report.compositions if one.energy_lowering is not None]
+    elements = list(dict.fromkeys(row.element for row in report.rows))
     figure = go.Figure(
         [
             go.Scatter(
@@ -191,19 +193,26 @@ def lowering_figure(report: AlloyReport) -> go.Figure:
                 hovertext=[f"{row.vacancy}<br>{row.motif}<br>{row.energy_lowering:+.3f} eV" for _, row in points],
                 hoverinfo="text",
             ),
-            go.Scatter(
-                x=[x for x, _ in means],
-                y=[mean for _, mean in means],
-                mode="lines+markers",
-                name="mean, weighted by probability",
-                line={"color": REFERENCE_COLOUR, "width": 2},
-                marker={"size": 11, "symbol": "diamond"},
-            ),
+            *(_mean(report, element, number) for number, element in enumerate(elements)),
         ]
     )
     figure.add_hline(y=0, line={"dash": "dash", "width": 1, "color": NEUTRAL_COLOUR})
     figure.update_layout(_layout(report, "E(ground state) − E(Unperturbed) (eV)"))
     return figure
+
+
+def _mean(report: AlloyReport, element: str, number: int) -> go.Scatter:
+    means = [
+        (_position(one), one.energy_lowering[element]) for one in report.compositions if element in one.energy_lowering
+    ]
+    return go.Scatter(
+        x=[x for x, _ in means],
+        y=[mean for _, mean in means],
+        mode="lines+markers",
+        name=f"{element} vacancies, mean weighted by probability",
+        line={"color": (REFERENCE_COLOUR, *KIND_COLOURS[2:])[number % 6], "width": 2},
+        marker={"size": 11, "symbol": "diamond"},
+    )
 
 
 def bond_figure(report: AlloyReport) -> go.Figure:
@@ -222,10 +231,10 @@ def bond_figure(report: AlloyReport) -> go.Figure:
     shares: dict[str, dict[str, float]] = {}
     for one in report.compositions:
         probabilities = {(s.element, s.environment): s.probability for s in one.statistics}
-        alike = [(row.element, row.environment) for row in one.rows if row.bonds is not None]
-        weights = [probabilities.get(key, 0.0) / alike.count(key) for key in alike]
+        found = at_one_level([row for row in one.rows if row.bonds is not None])
+        weights = row_weights(found, probabilities)
         total = sum(weights)
-        for row, weight in zip((row for row in one.rows if row.bonds is not None), weights, strict=True):
+        for row, weight in zip(found, weights, strict=True):
             kind = shares.setdefault(row.bonds or "", {})
             kind[one.name] = kind.get(one.name, 0.0) + (weight / total if total else 0.0)
     figure = go.Figure(

@@ -24,9 +24,13 @@ class EnvironmentReport:
     element
         Symbol of the removed element.
     environment
-        Nearest neighbours, e.g. ``3 Te + 1 Se``.
+        Nearest neighbours, e.g. ``3 Te + 1 Se``, and the kind of lattice site where there are several.
+    group
+        Sites that the vacancy stands for, e.g. ``v_Cd_3Te1Se``: those with this environment, or this fingerprint.
     sites
-        Sites of the supercell with this environment.
+        How many these are in the supercell.
+    level
+        Level of theory of the ground state: ``reference``, or ``surrogate`` while nothing has a result there; null for none.
     surrogate_structures
         Starts relaxed with the surrogate, those transferred from other environments among them.
     transferred_structures
@@ -54,7 +58,7 @@ class EnvironmentReport:
     bond_counts
         New bonds in it, by kind.
     energy_lowering
-        E(ground state) − E(relaxed ``Unperturbed``), eV, at the level of ``bonds``.
+        E(ground state) − E(relaxed ``Unperturbed``), eV, at ``level``.
     energy_difference
         E(surrogate + reference) − E(coarse search), eV; null unless both were run.
     found_or_lower
@@ -81,7 +85,9 @@ class EnvironmentReport:
     vacancy: str
     element: str
     environment: str
+    group: str
     sites: int
+    level: str | None
     surrogate_structures: int
     transferred_structures: int
     duplicates: int
@@ -151,12 +157,13 @@ class CompositionReport:
         The fraction that the supercells have.
     x
         Achieved fraction of the second species where there are two; null where there are more.
-    lattice
-        Volume of each supercell per atom, Å³.
+    volume_per_atom
+        Of each supercell, Å³.
     energy_lowering
-        Mean lowering, eV, environments weighted by their probabilities in the random alloy; null without a result.
+        Mean lowering by element, eV, environments weighted by their probabilities in the random alloy; at the reference level
+        where one vacancy has a result there, else at the surrogate's.
     covered
-        Sum of the probabilities of the environments in that mean.
+        Sum of the probabilities of the environments in that mean, by element.
     statistics
         Environments of the supercells, searched or not.
     rows
@@ -170,9 +177,9 @@ class CompositionReport:
     requested: dict[str, float]
     achieved: dict[str, float]
     x: float | None
-    lattice: tuple[float, ...]
-    energy_lowering: float | None
-    covered: float
+    volume_per_atom: tuple[float, ...]
+    energy_lowering: dict[str, float]
+    covered: dict[str, float]
     statistics: tuple[StatisticReport, ...]
     rows: tuple[EnvironmentReport, ...]
     unfinished: int

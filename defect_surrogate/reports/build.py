@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from defect_surrogate.defect_site import PointDefect
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
 from defect_surrogate.metrics import SearchTimes, dft_saved, is_hit, is_new_ground_state, speed_up
-from defect_surrogate.minima import find_minima, sensitivity
+from defect_surrogate.minima import find_minima, followed, sensitivity
 from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation
 from defect_surrogate.reports.labels import label_order
@@ -45,6 +45,7 @@ def vacancy_report(
     surrogate: Mapping[str, Relaxation] | None,
     reference: Mapping[str, Relaxation],
     full_reference: bool = False,
+    surrogate_only: bool = False,
     failures: Sequence[FailureReport] = (),
     unfinished: int = 0,
     keys: Mapping[tuple[Level, str], str] | None = None,
@@ -72,6 +73,8 @@ def vacancy_report(
         sampling structure.
     full_reference
         Whether every sampling structure was sent to the reference level too. Without a surrogate it always is.
+    surrogate_only
+        Whether nothing is relaxed at the reference level.
     failures
         Units of this vacancy that broke.
     unfinished
@@ -106,10 +109,10 @@ def vacancy_report(
     surrogate_minima = minima(surrogate, "surrogate") if surrogate is not None else None
     reference_minima = minima(found, "")
     full_minima = minima(full, "full_reference")
-    followed = None if surrogate_minima is None else surrogate_minima[: settings.most_relaxed]
+    chosen = None if surrogate_minima is None else followed(surrogate_minima, settings)
     saved = (
-        dft_saved(len(followed or ()), sampling_structures=sampling_structures)
-        if surrogate and sampling_structures
+        dft_saved(len(chosen or ()), sampling_structures=sampling_structures)
+        if surrogate and sampling_structures and not surrogate_only
         else None
     )
     by_threshold, by_tolerance = sensitivity(
@@ -135,7 +138,7 @@ def vacancy_report(
         surrogate_minima=surrogate_minima,
         minima=reference_minima or None,
         full_reference_minima=full_minima or None,
-        reference_relaxations=len(reference) if followed is None else len(followed) + 1,
+        reference_relaxations=len(reference) if chosen is None else 0 if surrogate_only else len(chosen) + 1,
         ground_state=reference_minima[0] if reference_minima else None,
         energy_lowering=energy_lowering(found),
         dft_saved=saved.with_unperturbed if saved else None,
@@ -146,7 +149,7 @@ def vacancy_report(
             found=found,
             full=full,
             surrogate=surrogate or {},
-            starts=[minimum.label + FROM_SURROGATE for minimum in followed or ()],
+            starts=[minimum.label + FROM_SURROGATE for minimum in chosen or ()],
             sampling_structures=sampling_structures,
         ),
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,

@@ -49,6 +49,7 @@ def host_report(
     vacancies: Sequence[VacancyReport],
     relaxation: Relaxation | None = None,
     relaxation_key: str | None = None,
+    cell: str | None = None,
     failures: Sequence[FailureReport] = (),
     unfinished: int = 0,
 ) -> HostReport:
@@ -64,6 +65,8 @@ def host_report(
         Relaxation of the host itself at the reference level; None when its cell was used as given.
     relaxation_key
         Key of that unit in the archive.
+    cell
+        How the cell of an alloy was made; None for a host that was read.
     failures
         Units of the host itself that broke.
     unfinished
@@ -89,6 +92,7 @@ def host_report(
         formula=host.unit_cell.composition.reduced_formula,
         source=host.source,
         digest=host.digest,
+        cell=cell,
         oxidation_states={element: float(state) for element, state in sorted(host.oxidation_states.items())},
         supercell_atoms=len(host.supercell),
         lattice=tuple((float(x), float(y), float(z)) for x, y, z in host.supercell.lattice.matrix),

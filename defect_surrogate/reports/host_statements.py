@@ -51,8 +51,7 @@ def host_statements(host: HostReport) -> tuple[Statement, ...]:
         Statement("searched", levels),
         Statement(
             "searched",
-            f"Host read from {host.source}, {_prepared(host)}; supercell of {host.supercell_atoms} atoms; oxidation states "
-            f"{states or 'not given'}.",
+            f"{_origin(host)}; supercell of {host.supercell_atoms} atoms; oxidation states {states or 'not given'}.",
         ),
     ]
     if host.reference_is_stand_in:
@@ -75,11 +74,17 @@ def host_statements(host: HostReport) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
+def _origin(host: HostReport) -> str:
+    if host.cell is None:
+        return f"Host read from {host.source}, {_prepared(host)}"
+    return f"Supercell of an alloy made of {host.source}, {host.cell}"
+
+
 def _prepared(host: HostReport) -> str:
     if host.relaxation is not None:
         diverged = host.relaxation.reason == "diverged"
         return _HOST_DIVERGED if diverged else "its cell first relaxed at the reference level"
     if host.unfinished:
         return "its cell not relaxed yet"
-    failed = any(failure.unit == f"{host.name}/bulk/Host/reference" for failure in host.failures)
+    failed = any(failure.unit.startswith(f"{host.name}/bulk/Host/") for failure in host.failures)
     return _HOST_FAILED if failed else _HOST_AS_GIVEN

@@ -9,10 +9,9 @@ environment.
 import re
 from dataclasses import dataclass
 
-from defect_surrogate.distortions import FROM_SURROGATE
+from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED
 
 _HIGH_ENERGY = "_High_Energy"
-_TRANSFERRED = "Transferred_"
 _BOND_DISTORTION = re.compile(r"Bond_Distortion_(-?\d{1,3}(?:\.\d+)?)%")
 
 
@@ -83,6 +82,6 @@ def label_order(label: str) -> tuple[int, float, str]:
 def _kind(plain: str, *, distorted: bool) -> str:
     if distorted:
         return "Bond_Distortion"
-    if plain.startswith(_TRANSFERRED):
-        return _TRANSFERRED.rstrip("_")
+    if plain.startswith(TRANSFERRED):
+        return TRANSFERRED.rstrip("_")
     return plain.split("_from_", maxsplit=1)[0].removesuffix(_HIGH_ENERGY)

@@ -142,6 +142,8 @@ def _vacancy_view(vacancy: VacancyReport, host: HostReport, structures: Mapping[
 
 
 def _verdict(vacancy: VacancyReport) -> Statement:
+    if vacancy.ground_state is None and vacancy.surrogate_minima and not vacancy.reference_relaxations:
+        return Statement("searched", "surrogate alone")
     if vacancy.ground_state is None:
         return Statement("warning", "no result yet" if vacancy.unfinished else "no result")
     if vacancy.comparison is not None and vacancy.comparison.hit is False:

@@ -71,8 +71,9 @@ class VacancyReport:
     full_reference_minima
         Distinct minima of the full reference search of all sampling structures; null unless it was run.
     reference_relaxations
-        Reference relaxations that surrogate + reference needs: one for each surrogate minimum, and ``Unperturbed``, which
-        energy lowering needs. Without a surrogate, how many there are.
+        Reference relaxations that surrogate + reference needs: one for each surrogate minimum that is followed, and
+        ``Unperturbed``, which energy lowering needs; 0 where the surrogate is used alone. Without a surrogate, how many there
+        are.
     ground_state
         Lowest of ``minima``; null when there is none.
     energy_lowering
@@ -149,6 +150,8 @@ class HostReport:
         Name of the file or identifier the host was read from.
     digest
         Digest of the host's unit cell as read.
+    cell
+        How the cell of an alloy was made; null for a host that was read.
     oxidation_states
         Of each element, units of e.
     supercell_atoms
@@ -178,6 +181,7 @@ class HostReport:
     formula: str
     source: str
     digest: str
+    cell: str | None
     oxidation_states: dict[str, float]
     supercell_atoms: int
     lattice: tuple[tuple[float, float, float], ...]

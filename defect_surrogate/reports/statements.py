@@ -54,7 +54,7 @@ def vacancy_statements(vacancy: VacancyReport, *, host: HostReport) -> tuple[Sta
     statements = [Statement("searched", _searched(vacancy, host)), *_found(vacancy)]
     if vacancy.comparison is not None:
         statements.append(_compared(vacancy, vacancy.comparison))
-    elif vacancy.surrogate_minima is not None:
+    elif vacancy.surrogate_minima is not None and not _surrogate_alone(vacancy):
         statements.append(
             Statement(
                 "searched",
@@ -108,8 +108,12 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
         of_all = f"{relaxed} of " if relaxed < starts else ""
         text += (
             f"{of_all}{_count(starts, 'sampling structure')} relaxed with the surrogate "
-            f"({host.surrogate or 'no result'}) gave {_count(len(vacancy.surrogate_minima), 'distinct minimum')}. "
-            f"Surrogate + reference then needs {_count(vacancy.reference_relaxations, 'reference relaxation')} "
+            f"({host.surrogate or 'no result'}) gave {_count(len(vacancy.surrogate_minima), 'distinct minimum')}."
+        )
+        if not vacancy.reference_relaxations:
+            return text + " The surrogate was used alone: nothing is relaxed at the reference level."
+        text += (
+            f" Surrogate + reference then needs {_count(vacancy.reference_relaxations, 'reference relaxation')} "
             f"({host.reference or 'none finished'}): {_followed(vacancy)}, and Unperturbed."
         )
         if vacancy.dft_saved is not None and vacancy.dft_saved_without_unperturbed is not None:
@@ -118,6 +122,10 @@ def _searched(vacancy: VacancyReport, host: HostReport) -> str:
                 f"{vacancy.dft_saved_without_unperturbed:.0%} when Unperturbed is not counted."
             )
     return text
+
+
+def _surrogate_alone(vacancy: VacancyReport) -> bool:
+    return vacancy.surrogate_minima is not None and not vacancy.reference_relaxations
 
 
 def _followed(vacancy: VacancyReport) -> str:
@@ -129,6 +137,13 @@ def _followed(vacancy: VacancyReport) -> str:
 
 def _found(vacancy: VacancyReport) -> list[Statement]:
     ground, lowering = vacancy.ground_state, vacancy.energy_lowering
+    if _surrogate_alone(vacancy):
+        lowest = next(iter(vacancy.surrogate_minima or ()), None)
+        if lowest is None:
+            return [Statement("warning", "No relaxation has a result that can be ranked.")]
+        return [
+            Statement("found", f"Lowest minimum of the surrogate: {_described(lowest.motif)} (from {lowest.label}).")
+        ]
     if ground is None or vacancy.minima is None:
         return [
             Statement("warning", "No reference relaxation has a result that can be ranked: no ground state is known.")

@@ -6,12 +6,13 @@ doi:10.1088/1361-648X/aa680e), with FIRE. One supercell for each realisation: no
 
 import time
 
+import numpy as np
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from defect_surrogate.relaxation import Provenance, Relaxation, digest
+from defect_surrogate.relaxation import Provenance, Reason, Relaxation, digest
 from defect_surrogate.surrogates.potentials import Potential, check_structure
 
 FORCE_TOLERANCE = 1e-3
@@ -50,7 +51,7 @@ def relax_cell(structure: Structure, potential: Potential) -> Relaxation:
     Returns
     -------
     Relaxation
-        Sites in the order of the start; without frames.
+        Sites in the order of the start; without frames. ``diverged``, with the start, if a number is not finite.
 
     Raises
     ------
@@ -63,15 +64,21 @@ def relax_cell(structure: Structure, potential: Potential) -> Relaxation:
     atoms.calc = potential.calculator
     optimiser = FIRE(FrechetCellFilter(atoms), logfile=None)
     converged = bool(optimiser.run(fmax=FORCE_TOLERANCE, steps=MOST_STEPS))
+    energy = float(atoms.get_potential_energy())
+    reason: Reason = "converged" if converged else "step limit"
+    if not np.isfinite([energy, *atoms.positions.ravel(), *atoms.cell.array.ravel()]).all():
+        reason = "diverged"
     relaxed = Structure(atoms.cell.array, [site.specie for site in structure], atoms.get_scaled_positions(wrap=False))
     return Relaxation(
         level="surrogate",
-        structure=relaxed,
-        energy=float(atoms.get_potential_energy()),
+        structure=structure if reason == "diverged" else relaxed,
+        energy=energy,
         steps=int(optimiser.nsteps),
-        converged=converged,
-        reason="converged" if converged else "step limit",
-        detail=f"cell relaxed to {FORCE_TOLERANCE:g} eV/Å" if converged else f"cell not relaxed in {MOST_STEPS} steps",
+        converged=reason == "converged",
+        reason=reason,
+        detail=f"cell relaxed to {FORCE_TOLERANCE:g} eV/Å"
+        if converged
+        else f"cell not relaxed in {optimiser.nsteps} steps",
         provenance=Provenance(
             level_of_theory=potential.level_of_theory,
             method=cell_method(potential),

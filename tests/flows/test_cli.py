@@ -180,7 +180,7 @@ def test_a_sweep_is_planned_without_running_anything(tmp_path, sweep_settings):
     assert result.exit_code == 0
     assert "Cd(Te,Se): supercells of 8 atoms, 4 sites mix; end members CdTe (Te), CdSe (Se)" in result.stdout
     assert "CdTe0.75Se0.25: Te 0.75 (asked 0.75), Se 0.25 (asked 0.25)" in result.stdout
-    assert "Cd with 3 Te (1 sites)" in result.stdout
+    assert "Cd with 3 Te (3Te): 1 sites" in result.stdout
     assert "4 vacancies would be searched" in result.stdout
     assert not (tmp_path / "run").exists()
 

@@ -16,7 +16,22 @@ def chalcopyrite(metal, a, c, x):
     return Structure.from_spacegroup("I-42d", cell, ["Ag", metal, "S"], [[0, 0, 0], [0, 0, 0.5], [x, 0.25, 0.125]])
 
 
+def stibnite(anion):
+    """Sb2S3 (doi:10.1524/zkri.1972.135.16.308), two kinds of Sb and three of S."""
+    places = [
+        (0.0294, 0.25, 0.6741),
+        (0.3505, 0.25, 0.4640),
+        (0.0496, 0.25, 0.1230),
+        (0.3751, 0.25, 0.0614),
+        (0.2083, 0.25, 0.8085),
+    ]
+    cell = Lattice.orthorhombic(11.311, 3.836, 11.228)
+    return Structure.from_spacegroup("Pnma", cell, ["Sb", "Sb", anion, anion, anion], places)
+
+
 CRYSTALS = {
+    "Sb2S3": stibnite("S"),
+    "Sb2Se3": stibnite("Se"),
     "CdTe": zincblende("Cd", "Te", 6.48),
     "CdSe": zincblende("Cd", "Se", 6.08),
     "CdS": zincblende("Cd", "S", 5.83),

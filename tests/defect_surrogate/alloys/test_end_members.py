@@ -85,3 +85,22 @@ def test_other_oxidation_states_are_refused(cdsete):
     other = dataclasses.replace(second, oxidation_states={"Cd": 1.0, "Se": -1.0})
     with pytest.raises(AlloyError, match=r"CdSe: Cd has oxidation state \+1 here and \+2"):
         make_alloy([first, other], "Te")
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_relaxed_cells_keep_the_sites_of_those_as_read(cdsete, factor):
+    """Even where the supercell made anew would have another size, or another end member be the smallest."""
+
+    def relaxed(host, by):
+        cell = host.unit_cell.copy()
+        cell.scale_lattice(cell.volume * by**3)
+        return dataclasses.replace(host, unit_cell=cell, supercell=(cell * (3, 3, 3)).get_sorted_structure())
+
+    hosts = [relaxed(host, by) for host, by in zip(cdsete.hosts, (factor, 1.1), strict=True)]
+    alloy = make_alloy(hosts, "Te", like=cdsete)
+    assert alloy.sites == cdsete.sites
+    for cell, before, by in zip(alloy.cells, cdsete.cells, (factor, 1.1), strict=True):
+        assert cell.lattice.matrix == pytest.approx(before.lattice.matrix * by)
+        offset = cell.frac_coords - before.frac_coords
+        assert offset - np.round(offset) == pytest.approx(np.zeros((64, 3)), abs=1e-6)
+        assert cell.species == before.species

@@ -138,3 +138,22 @@ def test_words_that_are_no_environment_are_refused(words):
 def test_an_element_without_a_site_is_refused(hosts, cdsete, cdsete_settings):
     with pytest.raises(AlloyError, match="CdTe-1: no site of Se"):
         find_environments(cdsete, hosts(0.0)[0], ["Se"], cdsete_settings.environments, cdsete_settings.minima)
+
+
+def test_kinds_of_lattice_site_are_kept_apart(settings):
+    """Stibnite has two kinds of Sb and three of S: each site in one environment, probabilities of an element summing to 1."""
+    made = settings("Sb2S3", "Sb2Se3", sublattice="S", compositions=[0.0, 0.5])
+    alloy = make_alloy(read_end_members(made.alloy, made.host), "S")
+    pure, half = (alloy_host(alloy, one, 1, made.alloy) for one in compositions_of(alloy, made.alloy))
+    found = find_environments(alloy, pure, ["Sb", "S"], made.environments, made.minima)
+    assert {element: sum(one.element == element for one in found) for element in ("Sb", "S")} == {"Sb": 2, "S": 3}
+    for element in ("Sb", "S"):
+        assert sum(one.probability for one in found if one.element == element) == pytest.approx(1.0)
+    assert len({one.label for one in found}) == 5
+    assert all(", site " in one.words for one in found)
+    mixed = find_environments(alloy, half, ["S", "Se"], made.environments, made.minima)
+    sites = sorted(site for one in mixed for site in one.sites)
+    assert sites == [i for i, site in enumerate(half.host.supercell) if site.specie.symbol != "Sb"]
+    only = made.environments.model_copy(update={"only": [found[0].words.split(",")[0]]})
+    vacancies = environment_vacancies(pure, found, only, VacancySettings(), seed=1)
+    assert len({one.label for one in vacancies}) == len(vacancies) >= 1

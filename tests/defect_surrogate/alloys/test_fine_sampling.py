@@ -108,6 +108,10 @@ def test_near_duplicates_are_left_out_and_counted(place):
     made = fine_sampling_set(vacancy, host, sampling(distortions=[-0.6], duplicate_tolerance=5.0))
     assert len(made.structures) == 1
     assert len(made.duplicates) == 6
+    made = fine_sampling_set(vacancy, host, sampling(distortions=[-0.6, -0.59, -0.3]))  # 0.03 Å apart before the rattle
+    assert len(made.structures) == 1 + 12
+    assert len(made.duplicates) == 6
+    assert all("-59.0%" in label for label in made.duplicates)
 
 
 def test_duplicates_are_told_across_the_border_of_the_cell(place):

@@ -11,6 +11,7 @@ from defect_surrogate.alloys import (
     find_environments,
     transferred_starts,
 )
+from defect_surrogate.alloys.end_members import make_alloy, read_end_members
 from defect_surrogate.minima import LocalMinimum
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import VacancySettings
@@ -117,3 +118,13 @@ def test_starts_with_atoms_too_close_are_left_out(cdsete, host, vacancies):
     source = vacancies["4Te"]
     one = Source(source, (minimum(dimer(source, "Te", "Te", length=0.9)),))
     assert transferred_starts(vacancies["4Se"], [one], cdsete, host, reach=5.0) == ()
+
+
+def test_nothing_comes_from_another_kind_of_site(settings):
+    made = settings("Sb2S3", "Sb2Se3", sublattice="S", compositions=[0.0])
+    alloy = make_alloy(read_end_members(made.alloy, made.host), "S")
+    (composition,) = compositions_of(alloy, made.alloy)
+    pure = alloy_host(alloy, composition, 1, made.alloy)
+    environments = find_environments(alloy, pure, ["Sb"], made.environments, made.minima)
+    one, other = environment_vacancies(pure, environments, made.environments, VacancySettings(), seed=1)
+    assert transferred_starts(one, [Source(other, (minimum(other.ideal_structure),))], alloy, pure, reach=5.0) == ()

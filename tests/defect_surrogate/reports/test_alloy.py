@@ -26,6 +26,8 @@ from defect_surrogate.reports.schema import BondReport
 from defect_surrogate.settings import MinimaSettings
 from tests.defect_surrogate.reports.conftest import CREATED, DIMER, TETRAHEDRON, relaxation
 
+GROUPS = {(host, "v_Cd"): "4 Te" for host in ("CdTe-1", "a-1")}
+
 
 def bonds(*kinds):
     return [BondReport(tuple(kind.split("-")), (0, 1), 2.5) for kind in kinds]
@@ -77,7 +79,7 @@ def test_bonds_in_words():
 
 
 def test_a_lower_ground_state_than_the_coarse_searchs(vacancy, coarse, hse):
-    row = environment_report(vacancy(full=coarse), host="CdTe-1", realisation=1)
+    row = environment_report(vacancy(full=coarse), host="CdTe-1", realisation=1, groups=GROUPS)
     assert (row.coarse_bonds, row.bonds) == ("no new bonds", "Te–Te")
     lowering = hse[DIMER].energy - hse[TETRAHEDRON].energy
     assert row.energy_difference == pytest.approx(lowering)
@@ -96,7 +98,7 @@ def test_what_transfer_won(vacancy, hse):
 
 
 def test_without_a_reference_the_surrogates_ground_state_is_shown(vacancy):
-    row = environment_report(vacancy(reference=False), host="CdTe-1", realisation=1)
+    row = environment_report(vacancy(reference=False), host="CdTe-1", realisation=1, groups=GROUPS)
     assert (row.bonds, row.energy_lowering) == ("Te–Te", pytest.approx(-0.5))
     assert (row.minima, row.found_or_lower, row.energy_difference) == (None, None, None)
 
@@ -104,9 +106,9 @@ def test_without_a_reference_the_surrogates_ground_state_is_shown(vacancy):
 @pytest.fixture(scope="module")
 def report(vacancy, coarse):
     """Two compositions of two environments; at the second one row has no result."""
-    row = environment_report(vacancy(full=coarse), host="a-1", realisation=1)
+    row = environment_report(vacancy(full=coarse), host="a-1", realisation=1, groups=GROUPS)
     rows = [
-        dataclasses.replace(row, environment="4 Te", energy_lowering=-1.0),
+        dataclasses.replace(row, environment="4 Te", group="v_Cd_4Te", energy_lowering=-1.0),
         dataclasses.replace(row, environment="3 Te + 1 Se", energy_lowering=-2.0, vacancy="v_Cd_3Te1Se_0"),
         dataclasses.replace(row, environment="3 Te + 1 Se", energy_lowering=-4.0, realisation=2, host="a-2"),
     ]
@@ -129,7 +131,7 @@ def report(vacancy, coarse):
         CompositionReport(
             "CdTe0.75Se0.25", fractions, fractions, 0.25, (30.0, 30.1), mean, covered, statistics, tuple(rows), 0
         ),
-        CompositionReport("CdTe0.5Se0.5", fractions, fractions, 0.5, (29.0,), None, 0.0, statistics, (missed,), 0),
+        CompositionReport("CdTe0.5Se0.5", fractions, fractions, 0.5, (29.0,), {}, {}, statistics, (missed,), 0),
     ]
     return alloy_report(
         "Cd(Te,Se)",
@@ -143,9 +145,27 @@ def report(vacancy, coarse):
 
 def test_environments_weigh_by_their_probabilities(report):
     first, second = report.compositions
-    assert first.energy_lowering == pytest.approx((0.6 * -1.0 + 0.3 * -3.0) / 0.9)
-    assert first.covered == pytest.approx(0.9)
-    assert second.energy_lowering is None
+    assert first.energy_lowering == {"Cd": pytest.approx((0.6 * -1.0 + 0.3 * -3.0) / 0.9)}
+    assert first.covered == {"Cd": pytest.approx(0.9)}
+    assert second.energy_lowering == {}
+
+
+def test_weights_know_groups_representatives_levels_and_elements(report):
+    row = report.rows[0]
+
+    def one(lowering, **changes):
+        return dataclasses.replace(row, energy_lowering=lowering, **changes)
+
+    probabilities = {("Cd", "4 Te"): 0.5, ("Zn", "4 Te"): 1.0}
+    rows = [
+        *(one(-1.0, group="v_Cd_4Te-1", sites=20), one(-3.0, group="v_Cd_4Te-1", sites=20, vacancy="v_Cd_4Te-1.2_0")),
+        one(-12.0, group="v_Cd_4Te-2", sites=5),
+        one(-7.0, element="Zn"),
+        one(-99.0, element="Zn", level="surrogate"),
+    ]
+    means, covered = weighted_lowering(rows, probabilities)
+    assert means == {"Cd": pytest.approx(0.8 * -2.0 + 0.2 * -12.0), "Zn": pytest.approx(-7.0)}
+    assert covered == {"Cd": pytest.approx(0.5), "Zn": pytest.approx(1.0)}
 
 
 def test_figures_of_merit(report):
