@@ -27,6 +27,7 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, read_crystal
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Unit
+from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings, SearchSettings, read_settings, write_settings
 
 logger = logging.getLogger(__name__)
@@ -74,9 +75,7 @@ class WorkFolder:
         """
         known = {} if first else self.units()
         known |= {unit.name: unit.key for unit in units}
-        partial = self.path / ".units.json"
-        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        partial.replace(self.path / "units.json")
+        replace_file(self.path / "units.json", json.dumps(known, indent=1))
 
     def units(self) -> dict[str, str]:
         """Key of each unit of the latest search, as far as they are known, by name."""
@@ -175,8 +174,7 @@ def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
         partial = path / ".settings.yaml"
         write_settings(settings, partial)
         partial.replace(path / "settings.yaml")
-        (path / ".run.json").write_text(json.dumps({"source": f"host/{copy.name}"}), encoding="utf-8")
-        (path / ".run.json").replace(path / "run.json")
+        replace_file(path / "run.json", json.dumps({"source": f"host/{copy.name}"}))
     except OSError as error:
         raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
     return run
@@ -207,8 +205,7 @@ def create_build(path: Path, sources: Sequence[str], settings: BuildSettings) ->
     asked = {"sources": list(sources), "settings": settings.model_dump(mode="json")}
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / f".{BUILD_FILE}").write_text(json.dumps(asked, indent=1), encoding="utf-8")
-        (path / f".{BUILD_FILE}").replace(path / BUILD_FILE)
+        replace_file(path / BUILD_FILE, json.dumps(asked, indent=1))
     except OSError as error:
         raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
     return WorkFolder(path.absolute())

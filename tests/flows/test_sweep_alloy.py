@@ -57,7 +57,8 @@ def test_a_lost_composition_does_not_end_the_others(fan_out, at_once):
 def test_a_stop_ends_the_sweep(fan_out, at_once):
     error, searched, folder = fan_out({"CdTe": stopped, "CdTe0.75Se0.25": lambda: time.sleep(0.5)}, at_once=at_once)
     assert isinstance(error, StoppedError)
-    assert len(searched) == at_once
+    assert set(searched) <= {"CdTe", "CdTe0.75Se0.25"}
+    assert len(searched) <= at_once
     assert folder.archive.stop_requested() == (at_once > 1)  # asks those beside it to end, too
 
 
