@@ -65,7 +65,7 @@ def finished(api, tiny_search: Search):
 
 
 def test_form_of_the_deployment_can_be_read(api):
-    (deployment,) = api.post("deployments")
+    deployment = next(one for one in api.post("deployments") if "search" in one["tags"])
     assert (deployment["name"], deployment["work_pool_name"]) == ("local", "defect-surrogate")
     assert "search" in deployment["tags"]
     assert "ground-state" in deployment["description"]
@@ -73,6 +73,15 @@ def test_form_of_the_deployment_can_be_read(api):
     assert schema["required"] == ["source", "out"]
     assert "in Å" in schema["definitions"]["HostSettings"]["properties"]["min_image_distance"]["description"]
     assert schema["properties"]["source"]["description"].startswith("Path of a CIF")
+
+
+def test_alloys_have_deployments_of_the_sweep_and_of_one_composition(api):
+    found = [one for one in api.post("deployments") if "alloy" in one["tags"]]
+    required = sorted(one["parameter_openapi_schema"]["required"] for one in found)
+    assert required == [["composition", "out", "settings"], ["out", "settings"]]
+    for one in found:
+        schema = one["parameter_openapi_schema"]["definitions"]["AlloySettings"]
+        assert "Element of the first end member" in schema["properties"]["sublattice"]["description"]
 
 
 def test_run_has_readable_names_and_completes(api, finished):

@@ -16,9 +16,9 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.errors import PotentialError, StoppedError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import SurrogateSettings
-from defect_surrogate.surrogates import surrogate_method
+from defect_surrogate.surrogates import cell_method, surrogate_method
 from tasks import surrogate
-from tasks.surrogate import relax_surrogate_units
+from tasks.surrogate import relax_cell_units, relax_surrogate_units
 from tests.potentials import as_potential
 
 
@@ -165,3 +165,29 @@ def test_a_relaxation_is_merged_with_one_of_its_defect_that_another_worker_archi
         relax_surrogate_units.fn((one,), tmp_path, settings)
     archive = Archive(tmp_path)
     assert [archive.find(one).reason for one in units] == ["converged", "converged", "merged", "converged", "converged"]
+
+
+def copper_cell(length):
+    cubic = Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), ["Cu"], [[0, 0, 0]])
+    return Unit("Cu-1", "bulk", "Host", "surrogate", cubic, cell_method(as_potential(EMT())))
+
+
+def test_cells_are_relaxed_once_and_archived(tmp_path, monkeypatch):
+    monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(EMT()))
+    units = (copper_cell(3.7), copper_cell(3.5))
+    relax_cell_units.fn(units, tmp_path, SETTINGS)
+    archive = Archive(tmp_path)
+    for unit in units:
+        assert archive.find(unit).structure.lattice.abc == pytest.approx((3.594,) * 3, abs=0.01)
+    monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(CannotBeCalled()))
+    relax_cell_units.fn(units, tmp_path, SETTINGS)
+
+
+def test_a_request_to_stop_leaves_cells_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(EMT()))
+    archive = Archive(tmp_path)
+    archive.request_stop()
+    unit = copper_cell(3.7)
+    with pytest.raises(StoppedError, match="Cu-1/bulk/Host/surrogate"):
+        relax_cell_units.fn((unit,), tmp_path, SETTINGS)
+    assert archive.find(unit) is None

@@ -95,3 +95,12 @@ def test_oxidation_states_that_do_not_balance_are_refused(cdsete, cdsete_setting
     )
     with pytest.raises(AlloyError, match=r"CdTe0.5Se0.5: oxidation states do not balance \(sum \+16"):
         alloy_host(unbalanced, composition, 1, cdsete_settings.alloy)
+
+
+def test_a_cell_too_small_for_quasirandom_pairs_is_refused(cdsete, cdsete_settings, settings):
+    made = settings("CdTe", "CdSe", sublattice="Te", compositions=[0.5], structures="SQS")
+    small = made.host.model_copy(update={"min_image_distance": 4.0, "min_atoms": 2, "force_cubic": False})
+    alloy = make_alloy(read_end_members(made.alloy, small), "Te")
+    (composition,) = compositions_of(alloy, made.alloy.model_copy(update={"tolerance": 0.5}))
+    with pytest.raises(AlloyError, match="no special quasirandom structure.*take a larger supercell"):
+        alloy_host(alloy, composition, 1, made.alloy)

@@ -32,3 +32,18 @@ def test_a_strained_crystal_goes_back_to_its_lattice_constant(strain):
 def test_unknown_elements_are_refused():
     with pytest.raises(PotentialError, match="does not know Cu"):
         relax_cell(copper(np.zeros((3, 3))), as_potential(EMT(), "Ag"))
+
+
+class _Exploding(EMT):
+    """EMT whose forces are no numbers."""
+
+    def calculate(self, *arguments, **keywords):
+        super().calculate(*arguments, **keywords)
+        self.results = self.results | {"energy": float("nan"), "free_energy": float("nan")}
+
+
+def test_a_cell_without_a_finite_energy_has_diverged():
+    start = copper(np.zeros((3, 3)))
+    relaxed = relax_cell(start, as_potential(_Exploding()))
+    assert (relaxed.reason, relaxed.converged, relaxed.rankable) == ("diverged", False, False)
+    assert relaxed.structure == start
