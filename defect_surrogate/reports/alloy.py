@@ -189,7 +189,7 @@ def weighted_lowering(
     rows
         Of one composition.
     probabilities
-        By element and environment.
+        Share of the sites in the random alloy, by element and environment.
 
     Returns
     -------
@@ -223,7 +223,7 @@ def row_weights(rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[
     rows
         Vacancies of one composition.
     probabilities
-        By element and environment.
+        Share of the sites in the random alloy, by element and environment.
 
     Returns
     -------

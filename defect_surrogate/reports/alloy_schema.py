@@ -69,9 +69,10 @@ class EnvironmentReport:
         How much the minima of other environments, offered as starts, brought the ground state down, eV, at most 0; null when
         none were offered.
     dft_saved
-        1 − (reference relaxations after the surrogate) / (structures of the coarse set); null without a surrogate.
+        Share of the reference relaxations: 1 − (those after the surrogate) / (structures of the coarse set); null without a
+        surrogate.
     speedup
-        t(coarse search) / (t(reference relaxations of the minima) + t(surrogate)); null while that is not known.
+        Ratio t(coarse search) / (t(reference relaxations of the minima) + t(surrogate)); null while that is not known.
     surrogate_seconds, reference_seconds, coarse_seconds
         Sums of wall times, s; null when not known.
     unfinished
@@ -163,7 +164,7 @@ class CompositionReport:
         Mean lowering by element, eV, environments weighted by their probabilities in the random alloy; at the reference level
         where one vacancy has a result there, else at the surrogate's.
     covered
-        Sum of the probabilities of the environments in that mean, by element.
+        Share of a random alloy that the environments in that mean have, by element.
     statistics
         Environments of the supercells, searched or not.
     rows
@@ -210,9 +211,9 @@ class AlloyReport:
     mean_lowering_eV
         Mean of ``energy_difference`` over those with a lower one, eV; null for none.
     dft_saved
-        Mean over the vacancies; null for none.
+        Mean share of reference relaxations over the vacancies; null for none.
     speedup_median
-        Median over those compared; null for none.
+        Median speed-up over those compared; null for none.
     compositions
         In the order of the settings.
     lost

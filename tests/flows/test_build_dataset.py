@@ -43,7 +43,7 @@ def built(tmp_path_factory, cluster_crystal):
     settings = BuildSettings.model_validate(SETTINGS)
     returned, units = [], []
     with pytest.MonkeyPatch.context() as patch, prefect_server(root / "prefect") as server, server.ready():
-        patch.setattr("flows.build_dataset.local_workers", threads)
+        patch.setattr("flows.batches.local_workers", threads)
         for _ in range(2):
             sources = [str(root / "broken.cif"), str(root / "cluster.vasp")]
             returned.append(build_dataset(sources, str(root / "set"), settings))

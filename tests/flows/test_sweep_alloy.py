@@ -1,9 +1,9 @@
 """What becomes of a sweep when one of its compositions is lost, or is stopped."""
 
-import os
-import signal
-import threading
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +11,8 @@ from defect_surrogate.errors import ServiceError, StoppedError
 from flows import sweep_alloy
 from flows.sweep_folder import create_sweep
 from flows.sweep_plan import plan_sweep
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -62,15 +64,34 @@ def test_a_stop_ends_the_sweep(fan_out, at_once):
     assert folder.archive.stop_requested() == (at_once > 1)  # asks those beside it to end, too
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_an_interruption_begins_nothing_new(fan_out, at_once):
-    def wait():
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-        time.sleep(1.0)
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from types import SimpleNamespace as Named
+from flows import sweep_alloy
 
-    error, searched, _ = fan_out({"CdTe": wait, "CdTe0.75Se0.25": lambda: time.sleep(1.0)}, at_once=at_once)
-    assert isinstance(error, KeyboardInterrupt)
-    assert len(searched) == at_once
+searched = []
+
+def search_composition(name, *_):
+    searched.append(name)
+    if len(searched) == 1:
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    time.sleep(1.0)
+
+sweep_alloy.search_composition = search_composition
+folder = Named(path="run", settings=None, archive=Named(request_stop=lambda: print("asked to stop")))
+try:
+    sweep_alloy._fan_out([Named(name=name) for name in "abcd"], folder, Named(compositions_at_once=int(sys.argv[1])))
+except KeyboardInterrupt:
+    print("".join(sorted(searched)))
+"""
+
+
+@pytest.mark.parametrize(("at_once", "said"), [(1, ["a"]), (2, ["asked to stop", "ab"])])
+def test_an_interruption_begins_nothing_new(at_once, said):
+    """In a process of its own, since Ctrl-C is for a whole process."""
+    command = [sys.executable, "-c", INTERRUPTED, str(at_once)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split("\n")[:-1] == said, done.stderr
 
 
 def test_a_composition_leaves_a_request_to_stop_to_the_sweep(tmp_path, sweep_settings):

@@ -4,31 +4,29 @@ from pathlib import Path
 import pytest
 
 from defect_surrogate.reports.documentation import (
-    BUILD_PAGE_NAME,
+    ALLOY_CLASSES,
+    ALLOY_PAGE_NAME,
     CLASSES,
     PAGE_NAME,
     SCHEMA_NAME,
-    SETTINGS_PAGE_NAME,
-    TRAIN_PAGE_NAME,
-    build_page,
     field_descriptions,
     json_schema,
     reference_page,
-    train_page,
     write_documentation,
 )
+from defect_surrogate.reports.settings_documentation import build_page, settings_pages, sweep_page, train_page
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("name", [PAGE_NAME, SCHEMA_NAME, SETTINGS_PAGE_NAME, BUILD_PAGE_NAME, TRAIN_PAGE_NAME])
+@pytest.mark.parametrize("name", [PAGE_NAME, SCHEMA_NAME, ALLOY_PAGE_NAME, *settings_pages()])
 def test_committed_documentation_is_up_to_date(tmp_path, name):
     write_documentation(tmp_path)
     committed, made = ((folder / name).read_text(encoding="utf-8") for folder in (REFERENCE, tmp_path))
     assert committed == made, "run: python -m defect_surrogate.reports.documentation docs/reference"
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", CLASSES + ALLOY_CLASSES)
 def test_every_field_is_described(cls):
     assert list(field_descriptions(cls)) == [field.name for field in dataclasses.fields(cls)]
     assert all(field_descriptions(cls).values())
@@ -58,3 +56,7 @@ def test_settings_pages_name_every_key_and_its_default():
     assert "| `isolated_atoms` | `false` |" in build
     assert "[`reference`](settings.md#reference)" in build
     assert "## `reference`" not in build
+    sweep = sweep_page()
+    assert "| `end_members` | `required` |" in sweep
+    assert "## `transfer`" in sweep
+    assert "[`minima`](settings.md#minima)" in sweep
