@@ -108,9 +108,7 @@ def search_alloy(
     alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice, like=plan.alloy)
     hosts = supercells_of(alloy, composition, settings)
     relaxed = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
-    planned = plan.environments[
-        plan.compositions.index(composition)
-    ]  # sites are those of the plan, whatever the lattice
+    planned = plan.environments[plan.compositions.index(composition)]  # the sites of the plan, whatever the lattice
     usable = [
         (dataclasses.replace(one, host=cell.host), found)
         for one, cell, found in zip(hosts, relaxed, planned, strict=True)

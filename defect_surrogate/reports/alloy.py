@@ -1,7 +1,6 @@
 """From the reports of an alloy's supercells to the table of its environments, and to the report of all compositions."""
 
 import json
-import math
 import re
 import statistics
 from collections import Counter
@@ -16,8 +15,8 @@ from defect_surrogate.reports.alloy_schema import (
     AlloyReport,
     CompositionReport,
     EnvironmentReport,
-    StatisticReport,
 )
+from defect_surrogate.reports.alloy_weights import environment_statistics, weighted_lowering
 from defect_surrogate.reports.schema import BondReport, HostReport, MinimumReport, VacancyReport
 
 NO_BONDS = "no new bonds"
@@ -67,7 +66,7 @@ def composition_report(
         if host.name in numbers
         for vacancy in host.vacancies
     )
-    counted = _statistics(environments)
+    counted = environment_statistics(environments)
     mean, covered = weighted_lowering(rows, {(one.element, one.environment): one.probability for one in counted})
     return CompositionReport(
         name=composition.name,
@@ -179,70 +178,6 @@ def transfer_gain(vacancy: VacancyReport) -> float | None:
     return energies[0].energy - min(mine) if mine else None
 
 
-def weighted_lowering(
-    rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[str, str], float]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Average the energy lowering of each element's vacancies over environments, by their probabilities in a random alloy.
-
-    Parameters
-    ----------
-    rows
-        Of one composition.
-    probabilities
-        Share of the sites in the random alloy, by element and environment.
-
-    Returns
-    -------
-    tuple of dict
-        Mean in eV, and the sum of the probabilities that went into it, by element; of rows at one level of theory.
-    """
-    means: dict[str, float] = {}
-    covered: dict[str, float] = {}
-    for element in dict.fromkeys(row.element for row in rows):
-        own = at_one_level([row for row in rows if row.element == element and row.energy_lowering is not None])
-        weights = row_weights(own, probabilities)
-        total = math.fsum(weights)
-        if total:
-            pairs = zip(own, weights, strict=True)
-            means[element] = math.fsum(weight * (row.energy_lowering or 0.0) for row, weight in pairs) / total
-            covered[element] = total
-    return means, covered
-
-
-def at_one_level(rows: Sequence[EnvironmentReport]) -> list[EnvironmentReport]:
-    """Keep the rows at the reference level, or, if there are none, those at the surrogate's."""
-    reference = [row for row in rows if row.level == "reference"]
-    return reference or list(rows)
-
-
-def row_weights(rows: Sequence[EnvironmentReport], probabilities: Mapping[tuple[str, str], float]) -> list[float]:
-    """Share the probability of each environment out over its rows.
-
-    Parameters
-    ----------
-    rows
-        Vacancies of one composition.
-    probabilities
-        Share of the sites in the random alloy, by element and environment.
-
-    Returns
-    -------
-    list of float
-        One for each row: equal shares to the supercells that have the environment, there by the sites of its groups, and in a
-        group equal shares to its representatives.
-    """
-    groups: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
-    for row in rows:
-        groups.setdefault((row.element, row.environment), {}).setdefault(row.host, {})[row.group] = row.sites
-    alike = Counter((row.host, row.element, row.group) for row in rows)
-    weights = []
-    for row in rows:
-        by_host = groups[row.element, row.environment]
-        share = row.sites / sum(by_host[row.host].values()) / alike[row.host, row.element, row.group] / len(by_host)
-        weights.append(probabilities.get((row.element, row.environment), 0.0) * share)
-    return weights
-
-
 def alloy_report(
     name: str,
     compositions: Sequence[CompositionReport],
@@ -315,32 +250,3 @@ def _reached(minimum: MinimumReport, own: set[str]) -> bool:
 
 def _kinds(bonds: Sequence[BondReport]) -> Counter[str]:
     return Counter("–".join(sorted(bond.elements)) for bond in bonds)
-
-
-def _statistics(environments: Sequence[Sequence[Environment]]) -> tuple[StatisticReport, ...]:
-    """Count the sites of each environment in each realisation; groups by fingerprint count together."""
-    probabilities = {(one.element, one.words): one.probability for found in environments for one in found}
-    counts = {key: [0] * len(environments) for key in probabilities}
-    for number, found in enumerate(environments):
-        for one in found:
-            counts[one.element, one.words][number] += len(one.sites)
-    totals = {
-        element: [sum(counts[key][i] for key in counts if key[0] == element) for i in range(len(environments))]
-        for element in {element for element, _ in counts}
-    }
-    reports = []
-    for (element, words), sites in sorted(
-        counts.items(), key=lambda item: (item[0][0], -probabilities[item[0]], item[0][1])
-    ):
-        shares = [count / total for count, total in zip(sites, totals[element], strict=True) if total]
-        reports.append(
-            StatisticReport(
-                element=element,
-                environment=words,
-                sites=tuple(sites),
-                mean_share=statistics.fmean(shares),
-                deviation=statistics.stdev(shares) if len(shares) > 1 else None,
-                probability=probabilities[element, words],
-            )
-        )
-    return tuple(reports)

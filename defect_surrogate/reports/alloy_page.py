@@ -6,8 +6,9 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reports.alloy import NO_BONDS, at_one_level, row_weights
+from defect_surrogate.reports.alloy import NO_BONDS
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport, EnvironmentReport
+from defect_surrogate.reports.alloy_weights import at_one_level, row_weights
 from defect_surrogate.reports.figures import NEUTRAL_COLOUR, REFERENCE_COLOUR, SURROGATE_COLOUR
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.html import Figure, figure_of, render

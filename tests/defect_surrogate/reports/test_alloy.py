@@ -11,7 +11,6 @@ from defect_surrogate.reports.alloy import (
     bonds_in_words,
     environment_report,
     transfer_gain,
-    weighted_lowering,
 )
 from defect_surrogate.reports.alloy_page import (
     alloy_rows,
@@ -21,6 +20,7 @@ from defect_surrogate.reports.alloy_page import (
     write_alloy_page,
 )
 from defect_surrogate.reports.alloy_schema import CompositionReport, StatisticReport
+from defect_surrogate.reports.alloy_weights import weighted_lowering
 from defect_surrogate.reports.build import vacancy_report
 from defect_surrogate.reports.schema import BondReport
 from defect_surrogate.settings import MinimaSettings
