@@ -42,8 +42,6 @@ class CompositionSearch:
 
     Attributes
     ----------
-    alloy
-        The end members, with relaxed cells if there are any.
     composition
         The composition.
     end_members
@@ -58,7 +56,6 @@ class CompositionSearch:
         What was searched of each realisation.
     """
 
-    alloy: Alloy
     composition: Composition
     end_members: tuple[RelaxedHost, ...]
     cells: tuple[RelaxedHost, ...]
@@ -104,25 +101,11 @@ def search_alloy(
     """
     end_members = relax_end_members(plan, settings, relax_reference)
     if not all(one.usable for one in end_members):
-        return CompositionSearch(plan.alloy, composition, end_members, (), (), (), ())
+        return CompositionSearch(composition, end_members, (), (), (), ())
     alloy = make_alloy([one.host for one in end_members], settings.alloy.sublattice, like=plan.alloy)
-    hosts = supercells_of(alloy, composition, settings)
-    relaxed = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
-    planned = plan.environments[plan.compositions.index(composition)]  # the sites of the plan, whatever the lattice
-    usable = [
-        (dataclasses.replace(one, host=cell.host), found)
-        for one, cell, found in zip(hosts, relaxed, planned, strict=True)
-        if cell.usable
-    ]
+    cells, usable = _usable_supercells(alloy, composition, plan, settings, relax_surrogate)
     hosts, environments = tuple(host for host, _ in usable), tuple(found for _, found in usable)
-    vacancies = [vacancies_of(host, found, settings) for host, found in zip(hosts, environments, strict=True)]
-    for host, some in zip(hosts, vacancies, strict=True):
-        logger.info("%s: vacancies: %s", host.host.name, ", ".join(f"{v.label} ({v.multiplicity} sites)" for v in some))
-    starts = [
-        _starts(vacancy, host.host, settings, cache)
-        for host, some in zip(hosts, vacancies, strict=True)
-        for vacancy in some
-    ]
+    starts = [one for host, found in usable for one in _starts_of(host, found, settings, cache)]
     method = surrogate_method(plan.potential, settings.surrogate)
     found = search_with_surrogate(starts, settings, method, relax_surrogate)
     if settings.transfer.minima:
@@ -130,21 +113,8 @@ def search_alloy(
         found = search_with_surrogate(extended, settings, method, relax_surrogate)
     if not settings.surrogate_only:
         found = search_with_reference(found, settings, relax_reference)
-    searches = {host.host.name: [one for one in found if one.vacancy.host == host.host.name] for host in hosts}
-    return CompositionSearch(
-        alloy=alloy,
-        composition=composition,
-        end_members=end_members,
-        cells=tuple(relaxed),
-        supercells=hosts,
-        environments=environments,
-        hosts=tuple(
-            HostSearch(
-                cell.host, cell.unit, cell.relaxation, tuple(searches.get(cell.host.name, ())), _cell_in_words(settings)
-            )
-            for cell in relaxed
-        ),
-    )
+    searched = tuple(_host_search(cell, found, settings) for cell in cells)
+    return CompositionSearch(composition, end_members, cells, hosts, environments, searched)
 
 
 def relax_end_members(plan: SweepPlan, settings: SweepSettings, relax_reference: Relax) -> tuple[RelaxedHost, ...]:
@@ -167,21 +137,47 @@ def relax_end_members(plan: SweepPlan, settings: SweepSettings, relax_reference:
     return tuple(relax_host(host, settings, relax_reference) for host in plan.alloy.hosts)
 
 
+def _usable_supercells(
+    alloy: Alloy, composition: Composition, plan: SweepPlan, settings: SweepSettings, relax_surrogate: Relax
+) -> tuple[tuple[RelaxedHost, ...], list[tuple[AlloyHost, tuple[Environment, ...]]]]:
+    """Make the supercells of a composition, and return their cells, and those that are usable with their environments."""
+    hosts = supercells_of(alloy, composition, settings)
+    cells = _relaxed_cells(hosts, plan.potential, settings, relax_surrogate)
+    planned = plan.environments[plan.compositions.index(composition)]  # the sites of the plan, whatever the lattice
+    usable = [
+        (dataclasses.replace(host, host=cell.host), found)
+        for host, cell, found in zip(hosts, cells, planned, strict=True)
+        if cell.usable
+    ]
+    return cells, usable
+
+
 def _relaxed_cells(
     hosts: Sequence[AlloyHost], potential: Potential, settings: SweepSettings, relax_surrogate: Relax
-) -> list[RelaxedHost]:
+) -> tuple[RelaxedHost, ...]:
     if settings.alloy.lattice == "Vegard":
-        return [RelaxedHost(one.host, None, None) for one in hosts]
+        return tuple(RelaxedHost(one.host, None, None) for one in hosts)
     method = cell_method(potential)
     units = [Unit(one.host.name, BULK, HOST, "surrogate", one.host.supercell, method) for one in hosts]
     found = relax_surrogate([Work(unit) for unit in units])
-    return [_with_cell(one.host, unit, found.get(unit.name)) for one, unit in zip(hosts, units, strict=True)]
+    return tuple(_with_cell(one.host, unit, found.get(unit.name)) for one, unit in zip(hosts, units, strict=True))
 
 
 def _with_cell(host: Host, unit: Unit, relaxation: Relaxation | None) -> RelaxedHost:
     if relaxation is not None and relaxation.rankable:
         host = dataclasses.replace(host, unit_cell=relaxation.structure, supercell=relaxation.structure)
     return RelaxedHost(host, unit, relaxation)
+
+
+def _starts_of(
+    host: AlloyHost, environments: Sequence[Environment], settings: SweepSettings, cache: Path | None
+) -> list[Starts]:
+    """Make the starts of the vacancies of a supercell."""
+    vacancies = vacancies_of(host, environments, settings)
+    logger.info(
+        "%s: vacancies: %s", host.host.name, ", ".join(f"{v.label} ({v.multiplicity} sites)" for v in vacancies)
+    )
+    return [_starts(vacancy, host.host, settings, cache) for vacancy in vacancies]
 
 
 def _starts(vacancy: Vacancy, host: Host, settings: SweepSettings, cache: Path | None) -> Starts:
@@ -230,6 +226,11 @@ def _with_transferred(
         )
         extended.append(Starts(sampling, one.full, one.standard))
     return extended
+
+
+def _host_search(cell: RelaxedHost, searches: Sequence[VacancySearch], settings: SweepSettings) -> HostSearch:
+    own = tuple(one for one in searches if one.vacancy.host == cell.host.name)
+    return HostSearch(cell.host, cell.unit, cell.relaxation, own, _cell_in_words(settings))
 
 
 def _cell_in_words(settings: SweepSettings) -> str:

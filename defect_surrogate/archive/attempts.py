@@ -19,6 +19,8 @@ NAME = re.compile(r"[0-9a-f]+-(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")
 def begin(root: Path, unit: Unit, *, prefix: str) -> Path:
     """Make the directory of an attempt, with its note ``attempt.json``: unit, key, pid, host and start.
 
+    Earlier attempts at the same unit that are dead are removed.
+
     Parameters
     ----------
     root
@@ -33,6 +35,7 @@ def begin(root: Path, unit: Unit, *, prefix: str) -> Path:
     Path
         The directory.
     """
+    clear_dead(root, f"{prefix}-*")
     pid, host = os.getpid(), socket.gethostname()
     path = root / f"{prefix}-{host}-{pid}-{uuid.uuid4().hex[:8]}"
     path.mkdir()

@@ -123,7 +123,7 @@ class Archive:
         Path
             An empty directory of this attempt alone.
         """
-        path = self._begin_attempt(unit)
+        path = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])
         work = path / "work"
         work.mkdir()
         try:
@@ -199,7 +199,7 @@ class Archive:
         target = self.path(unit)
         attempt = None
         try:
-            attempt = self._begin_attempt(unit)
+            attempt = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])
             staging = attempt / "unit"
             staging.mkdir()
             write(staging)
@@ -297,7 +297,3 @@ class Archive:
         if grave is not None:
             logger.error("%s: damaged (%s); moved to %s, to be computed again", path, fault, grave)
         return None
-
-    def _begin_attempt(self, unit: Unit) -> Path:
-        attempts.clear_dead(self.root / "attempts", f"{unit.key[:KEY_DIGITS]}-*")
-        return attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])
