@@ -37,6 +37,9 @@ def write_alloy_page(report: AlloyReport, folder: Path) -> Path:
     path = folder / PAGE_FILE
     page = render(
         "alloy.html",
+        name=report.name,
+        created=report.created,
+        versions=report.versions,
         report=report,
         statements=alloy_statements(report),
         columns=tuple(alloy_rows(report)[0]) if report.rows else (),

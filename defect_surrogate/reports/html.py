@@ -7,11 +7,12 @@ but the two of this software.
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -62,32 +63,47 @@ def figure_of(title: str, description: str, figure: go.Figure) -> Figure:
     return Figure(title, description, int(figure.layout.height), Markup(escaped))  # noqa: S704  (no markup is left in it)
 
 
-def render(template: str, **content: object) -> str:
+def render(template: str, *, name: str, created: str, versions: Mapping[str, str], **content: object) -> str:
     """Render a page.
 
     Parameters
     ----------
     template
-        Name of a file of this package.
+        Name of a file of this package, which extends ``base.html``.
+    name
+        What the vacancies are of.
+    created
+        When the report was made.
+    versions
+        Of the libraries, by name.
     content
-        What the template shows, besides style and scripts.
+        What the template shows besides.
 
     Returns
     -------
     str
         HTML, about 5 MB, most of it plotly.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("defect_surrogate", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"ev": in_ev, "time": _time}
     package = files("defect_surrogate.reports")
     scripts = (
         get_plotlyjs().replace("</script", r"<\/script"),
         package.joinpath("page.js").read_text(encoding="utf-8"),
     )
-    return environment.from_string(package.joinpath(template).read_text(encoding="utf-8")).render(
+    return environment.get_template(template).render(
         style=Markup(package.joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         scripts=[Markup(script) for script in scripts],  # noqa: S704  (plotly's and our own file)
         script_sources=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
+        name=name,
+        created=created,
+        versions=versions,
         **content,
     )
 

@@ -93,6 +93,9 @@ def render_page(campaign: CampaignReport, *, structures: Mapping[str, Structure]
     """
     return render(
         "page.html",
+        name=", ".join(host.name for host in campaign.hosts) or "no host",
+        created=campaign.created,
+        versions=campaign.versions,
         campaign=campaign,
         hosts=[_host_view(host, structures) for host in campaign.hosts],
         rows=table_rows(campaign),
