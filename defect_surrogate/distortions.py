@@ -194,6 +194,22 @@ def distort_sites(
     return SamplingStructure(vacancy, label, structure, seed)
 
 
+def is_led(label: str) -> bool:
+    """Whether a reference relaxation starts from a minimum, of the surrogate or of another environment.
+
+    Parameters
+    ----------
+    label
+        Distortion label at the reference level.
+
+    Returns
+    -------
+    bool
+        Not so for ``Unperturbed``, and for the sampling structures of a full reference search.
+    """
+    return label.endswith(FROM_SURROGATE) or label.startswith(TRANSFERRED)
+
+
 def closest_distance(structure: Structure) -> float:
     """Return the shortest distance between two of at least two atoms, nearest images, in Å."""
     distances = structure.distance_matrix

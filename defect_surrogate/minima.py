@@ -18,7 +18,6 @@ structure; the median is blind to the few atoms that reconstruct.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 from dscribe.descriptors import SOAP
@@ -27,22 +26,10 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.sparse.csgraph import connected_components
 
-from defect_surrogate.distortions import TRANSFERRED
 from defect_surrogate.errors import DefectSurrogateError, InputError
 from defect_surrogate.ideal_sites import rigid_drift
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import MinimaSettings
-
-
-class HasLabels(Protocol):
-    """Something that starts led to."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of these starts."""
-
-
-Found = TypeVar("Found", bound=HasLabels)
 
 
 @dataclass(frozen=True)
@@ -116,35 +103,6 @@ def find_minima(
             )
         )
     return tuple(sorted(minima, key=lambda minimum: (minimum.relaxation.energy, minimum.label)))
-
-
-def followed(minima: Sequence[Found], settings: MinimaSettings) -> list[Found]:
-    """Choose the minima of the surrogate that are relaxed at the reference level.
-
-    Minima that only transferred starts led to have a budget of their own, so that they take no place from others.
-
-    Parameters
-    ----------
-    minima
-        Of one defect, ascending in energy.
-    settings
-        The budgets; without one all are followed.
-
-    Returns
-    -------
-    list
-        Those followed, in their order.
-    """
-    if settings.most_relaxed is None:
-        return list(minima)
-    left = {True: settings.most_transferred, False: settings.most_relaxed}
-    chosen = []
-    for minimum in minima:
-        transferred = all(label.startswith(TRANSFERRED) for label in minimum.labels)
-        if left[transferred]:
-            left[transferred] -= 1
-            chosen.append(minimum)
-    return chosen
 
 
 def sensitivity(

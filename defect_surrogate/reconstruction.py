@@ -7,6 +7,7 @@ and the bond is new when the same two atoms are not bonded in the ideal structur
 defect atom, its atoms where they were, so a bond of the host is one of the ideal structure, and never new.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ BOND_TOLERANCE = 0.4
 doi:10.1002/jcc.540120716); our choice here. It takes in Te–Te up to 3.16 Å (dimers 2.75, trimers and rings 2.7–2.9 Å), Se–Se up
 to 2.80, S–S up to 2.50 and I–I up to 3.18 Å, also F–F in F2 (1.42 Å), which no factor below 1.25 would, and leaves out
 contacts between chains, such as 3.49 Å in trigonal Te."""
+
+NO_BONDS = "no new bonds"
 
 _GROUP_NAMES = {2: "dimer", 3: "trimer", 4: "tetramer", 5: "pentamer", 6: "hexamer"}
 
@@ -159,21 +162,28 @@ def motif(bonds: Iterable[Bond]) -> str:
         E.g. ``Te–Te dimer, 2.76 Å``, ``Te trimer (chain), 2.73 and 2.73 Å``, ``2 Te–Te dimers, 2.74 and 2.75 Å``; groups
         that differ are joined by semicolons, the largest first; ``no new bonds`` for none. Lengths ascend.
     """
-    graph: nx.Graph = nx.Graph()
-    for bond in bonds:
-        graph.add_node(bond.sites[0], element=bond.elements[0])
-        graph.add_node(bond.sites[1], element=bond.elements[1])
-        graph.add_edge(*bond.sites, length=bond.length)
-    groups: dict[tuple[int, str], list[float]] = {}
-    counts: Counter[tuple[int, str]] = Counter()
-    for nodes in nx.connected_components(graph):
-        group = graph.subgraph(nodes)
-        kind = (-len(nodes), _name(group))
-        counts[kind] += 1
-        groups.setdefault(kind, []).extend(float(data["length"]) for _, _, data in group.edges(data=True))
+    groups = _groups(bonds)
     if not groups:
-        return "no new bonds"
-    return "; ".join(f"{_plural(kind[1], counts[kind])}, {_listed(sorted(groups[kind]))} Å" for kind in sorted(groups))
+        return NO_BONDS
+    return "; ".join(
+        f"{_plural(name, len(lengths))}, {_listed(sorted(itertools.chain(*lengths)))} Å" for name, lengths in groups
+    )
+
+
+def motif_kind(bonds: Iterable[Bond]) -> str:
+    """Describe bonds in words, without their lengths.
+
+    Parameters
+    ----------
+    bonds
+        Bonds of one structure, in any order.
+
+    Returns
+    -------
+    str
+        E.g. ``Te trimer (chain)``, ``2 Te–Te dimers``, ``no new bonds``: as ``motif``.
+    """
+    return "; ".join(_plural(name, len(lengths)) for name, lengths in _groups(bonds)) or NO_BONDS
 
 
 def energy_lowering(relaxations: Mapping[str, Relaxation]) -> float | None:
@@ -206,6 +216,21 @@ def energy_lowering(relaxations: Mapping[str, Relaxation]) -> float | None:
     if "Unperturbed" not in energies:
         return None
     return min(energies.values()) - energies["Unperturbed"]
+
+
+def _groups(bonds: Iterable[Bond]) -> list[tuple[str, list[list[float]]]]:
+    """Name the groups of atoms that bonds join, the largest first, with the lengths in Å of each group of that name."""
+    graph: nx.Graph = nx.Graph()
+    for bond in bonds:
+        graph.add_node(bond.sites[0], element=bond.elements[0])
+        graph.add_node(bond.sites[1], element=bond.elements[1])
+        graph.add_edge(*bond.sites, length=bond.length)
+    groups: dict[tuple[int, str], list[list[float]]] = {}
+    for nodes in nx.connected_components(graph):
+        group = graph.subgraph(nodes)
+        lengths = [float(length) for _, _, length in group.edges(data="length")]
+        groups.setdefault((-len(nodes), _name(group)), []).append(lengths)
+    return [(name, groups[size, name]) for size, name in sorted(groups)]
 
 
 def _anions_by_family(symbols: Iterable[str]) -> frozenset[str]:

@@ -155,8 +155,8 @@ class MinimaSettings(Section):
     most_relaxed: int | None = Field(
         None,
         ge=1,
-        description="Lowest minima of the surrogate that are relaxed at the reference level: a budget for each defect. All, as "
-        "in the paper, when absent.",
+        description="Minima of the surrogate that are relaxed at the reference level: a budget for each defect, spent on the "
+        "lowest of each motif first. All, as in the paper, when absent.",
     )
     most_transferred: int = Field(
         1,

@@ -15,12 +15,10 @@ from defect_surrogate.alloys import (
     AlloyHost,
     Composition,
     Environment,
-    Source,
     SweepSettings,
     make_alloy,
-    transferred_starts,
 )
-from defect_surrogate.alloys.fine_sampling import FineSampling, fine_sampling_set, without_duplicates
+from defect_surrogate.alloys.fine_sampling import FineSampling, fine_sampling_set
 from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.distortions import SamplingSet, sampling_set, sampling_size
 from defect_surrogate.hosts import Host
@@ -28,6 +26,7 @@ from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.surrogates import Potential, cell_method, surrogate_method
 from defect_surrogate.vacancies import Vacancy
+from flows.alloy_transfer import with_reference_minima, with_transferred
 from flows.hosts import Relax, RelaxedHost, Work, relax_host
 from flows.search import search_with_reference, search_with_surrogate
 from flows.searched import HostSearch, Starts, VacancySearch
@@ -109,10 +108,13 @@ def search_alloy(
     method = surrogate_method(plan.potential, settings.surrogate)
     found = search_with_surrogate(starts, settings, method, relax_surrogate)
     if settings.transfer.minima:
-        extended = [one for host in hosts for one in _with_transferred(found, alloy, host, settings)]
+        extended = [one for host in hosts for one in with_transferred(_of(host, found), alloy, host, settings)]
         found = search_with_surrogate(extended, settings, method, relax_surrogate)
     if not settings.surrogate_only:
-        found = search_with_reference(found, settings, relax_reference)
+        found = search_with_reference(found, settings, relax_reference, alloy.oxidation_states)
+        if settings.transfer.reference_minima:
+            found = [one for host in hosts for one in with_reference_minima(_of(host, found), alloy, host, settings)]
+            found = search_with_reference(found, settings, relax_reference, alloy.oxidation_states)
     searched = tuple(_host_search(cell, found, settings) for cell in cells)
     return CompositionSearch(composition, end_members, cells, hosts, environments, searched)
 
@@ -201,31 +203,9 @@ def _starts(vacancy: Vacancy, host: Host, settings: SweepSettings, cache: Path |
     )
 
 
-def _with_transferred(
-    searches: Sequence[VacancySearch], alloy: Alloy, host: AlloyHost, settings: SweepSettings
-) -> list[Starts]:
-    """Add the minima of each environment of a supercell to the starts of the others, as far as they are new there."""
-    own = [one for one in searches if one.vacancy.host == host.host.name]
-    sources = [Source(one.vacancy, one.surrogate_minima[: settings.transfer.minima]) for one in own]
-    extended = []
-    for one in own:
-        others = [
-            source
-            for source in sources
-            if source.vacancy.label != one.vacancy.label and source.vacancy.element == one.vacancy.element
-        ]
-        new, duplicates = without_duplicates(
-            transferred_starts(one.vacancy, others, alloy, host, reach=settings.transfer.reach),
-            tolerance=settings.neighbours.duplicate_tolerance,
-            among=one.sampling.structures,
-        )
-        sampling = dataclasses.replace(
-            one.sampling,
-            structures=one.sampling.structures + new,
-            duplicates=one.sampling.duplicates + duplicates,
-        )
-        extended.append(Starts(sampling, one.full, one.standard))
-    return extended
+def _of(host: AlloyHost, searches: Sequence[VacancySearch]) -> list[VacancySearch]:
+    """Choose the searches of one supercell."""
+    return [one for one in searches if one.vacancy.host == host.host.name]
 
 
 def _host_search(cell: RelaxedHost, searches: Sequence[VacancySearch], settings: SweepSettings) -> HostSearch:

@@ -127,6 +127,7 @@ def _vacancy_report(
         duplicates=one.sampling.duplicates,
         surrogate=one.by_label("surrogate"),
         reference=one.by_label("reference"),
+        planned=one.planned,
         full_reference=settings.full_reference,
         surrogate_only=not one.reference,
         failures=failures_of(units, archive),

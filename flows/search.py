@@ -6,18 +6,22 @@ relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a 
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pymatgen.core import Structure
+
+from defect_surrogate.budget import followed
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, SamplingSet, sampling_set
 from defect_surrogate.hosts import read_host
-from defect_surrogate.minima import find_minima, followed
+from defect_surrogate.minima import find_minima
+from defect_surrogate.reconstruction import motif_kind, new_anion_bonds
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
-from defect_surrogate.vacancies import find_vacancies
+from defect_surrogate.vacancies import Vacancy, find_vacancies
 from defect_surrogate.vasp import reference_method
 from flows.hosts import Relax, Work, check_reference, looked_up, relax_host
 from flows.run_folder import RunFolder
@@ -82,7 +86,7 @@ def search(
             write_sampling_structures(sampling, structures / host.name / "surrogate")
     method = surrogate_method(potential, settings.surrogate)
     searches = search_with_surrogate([Starts(one, one) for one in samplings], settings, method, relax_surrogate)
-    finished = search_with_reference(searches, settings, relax_reference)
+    finished = search_with_reference(searches, settings, relax_reference, host.oxidation_states)
     return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
 
 
@@ -113,7 +117,10 @@ def search_with_surrogate(
 
 
 def search_with_reference(
-    searches: Sequence[VacancySearch], settings: SearchSettings, relax_reference: Relax
+    searches: Sequence[VacancySearch],
+    settings: SearchSettings,
+    relax_reference: Relax,
+    oxidation_states: Mapping[str, float],
 ) -> list[VacancySearch]:
     """Relax the surrogate's minima of vacancies, and what else is asked for, at the reference level.
 
@@ -125,13 +132,15 @@ def search_with_reference(
         Of the search.
     relax_reference
         Relaxes units.
+    oxidation_states
+        Of the elements, units of e, by which anions are told.
 
     Returns
     -------
     list of VacancySearch
         The same with the results at the reference level.
     """
-    works = [reference_work(one, settings) for one in searches]
+    works = [reference_work(one, settings, oxidation_states) for one in searches]
     found = relax_reference([work for some in works for work in some])
     return [_finished(one, some, found) for one, some in zip(searches, works, strict=True)]
 
@@ -157,7 +166,9 @@ def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:
     ]
 
 
-def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work]:
+def reference_work(
+    search: VacancySearch, settings: SearchSettings, oxidation_states: Mapping[str, float]
+) -> list[Work]:
     """Say what the reference relaxes: ``Unperturbed``, the surrogate's minima, and with ``full_reference`` every start.
 
     Parameters
@@ -166,25 +177,47 @@ def reference_work(search: VacancySearch, settings: SearchSettings) -> list[Work
         A vacancy with its surrogate minima.
     settings
         Of the search.
+    oxidation_states
+        Of the elements, units of e, by which anions are told.
 
     Returns
     -------
     list of Work
-        ``Unperturbed``, the minima ascending in surrogate energy, at most ``most_relaxed``, then the other starts.
+        ``Unperturbed``, the minima followed, ascending in surrogate energy, those of other environments, then the other starts.
     """
+    vacancy, minima = search.vacancy, search.surrogate_minima
+    kinds = [kind_of(one.relaxation.structure, vacancy, oxidation_states) for one in minima]
     starts = {start.label: start.structure for start in search.full.structures}
     wanted = {UNPERTURBED: starts[UNPERTURBED]}
-    wanted |= {
-        m.label + FROM_SURROGATE: m.relaxation.structure for m in followed(search.surrogate_minima, settings.minima)
-    }
+    wanted |= {m.label + FROM_SURROGATE: m.relaxation.structure for m in followed(minima, kinds, settings.minima)}
+    wanted |= {start.label: start.structure for start in search.transferred}
     if settings.full_reference:
         wanted |= starts
-    vacancy = search.vacancy
     method = reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
     return [
         Work(Unit(vacancy.host, vacancy.label, label, "reference", structure, method.digest), method)
         for label, structure in wanted.items()
     ]
+
+
+def kind_of(structure: Structure, vacancy: Vacancy, oxidation_states: Mapping[str, float]) -> str:
+    """Name the motif of a structure of a vacancy, without bond lengths.
+
+    Parameters
+    ----------
+    structure
+        Of the vacancy, relaxed or not.
+    vacancy
+        The vacancy.
+    oxidation_states
+        Of the elements, units of e, by which anions are told.
+
+    Returns
+    -------
+    str
+        E.g. ``Te trimer (chain)``.
+    """
+    return motif_kind(new_anion_bonds(structure, ideal=vacancy.ideal_structure, oxidation_states=oxidation_states))
 
 
 def _minima(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from defect_surrogate.distortions import SamplingSet
+from defect_surrogate.distortions import SamplingSet, SamplingStructure, is_led
 from defect_surrogate.hosts import Host
 from defect_surrogate.minima import LocalMinimum
 from defect_surrogate.relaxation import Level, Relaxation, Unit
@@ -46,6 +46,8 @@ class VacancySearch:
         Distinct minima of the surrogate, ascending in energy.
     relaxations
         Results of both levels by name of the unit.
+    transferred
+        Starts at the reference level that are minima of other environments there.
     """
 
     sampling: SamplingSet
@@ -55,6 +57,7 @@ class VacancySearch:
     reference: tuple[Unit, ...]
     surrogate_minima: tuple[LocalMinimum, ...]
     relaxations: dict[str, Relaxation]
+    transferred: tuple[SamplingStructure, ...] = ()
 
     @property
     def vacancy(self) -> Vacancy:
@@ -65,6 +68,11 @@ class VacancySearch:
         """Relaxations of one level by distortion label."""
         units = self.surrogate if level == "surrogate" else self.reference
         return {unit.label: self.relaxations[unit.name] for unit in units if unit.name in self.relaxations}
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """Labels of what is relaxed at the reference level, besides ``Unperturbed`` and what only a full search has."""
+        return tuple(unit.label for unit in self.reference if is_led(unit.label))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ ORDER = (
     "minima",
     "alloys",
     "reconstruction",
+    "budget",
     "metrics",
     "site_pairing",
     "defect_site",

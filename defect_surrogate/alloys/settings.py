@@ -110,6 +110,12 @@ class TransferSettings(Section):
         description="Lowest surrogate minima of each environment that are offered to each other environment of its supercell; "
         "none if 0.",
     )
+    reference_minima: int = Field(
+        1,
+        ge=0,
+        description="Lowest reference minima of the other environments of its supercell that are relaxed at the reference "
+        "level in an environment where it has not found their motif; none if 0.",
+    )
     reach: float = Field(
         5.0,
         gt=0,

@@ -19,7 +19,6 @@ from defect_surrogate.alloys.end_members import SYMMETRY_TOLERANCE, Alloy
 from defect_surrogate.alloys.supercells import AlloyHost
 from defect_surrogate.distortions import CLOSEST, TRANSFERRED, SamplingStructure, closest_distance
 from defect_surrogate.ideal_sites import rigid_drift
-from defect_surrogate.minima import LocalMinimum
 from defect_surrogate.vacancies import Vacancy
 
 
@@ -32,11 +31,11 @@ class Source:
     vacancy
         The vacancy.
     minima
-        Its minima of the surrogate, ascending in energy.
+        Relaxed structures of its minima at one level, ascending in energy.
     """
 
     vacancy: Vacancy
-    minima: tuple[LocalMinimum, ...]
+    minima: tuple[Structure, ...]
 
 
 def transferred_starts(
@@ -68,7 +67,7 @@ def transferred_starts(
     for source in sources:
         ways = lattice.ways(source.vacancy.site_index, target.site_index)
         for rank, minimum in enumerate(source.minima if ways else (), start=1):
-            displacements = _displacements(minimum.relaxation.structure, source.vacancy, host.host.supercell)
+            displacements = _displacements(minimum, source.vacancy, host.host.supercell)
             structure = _mapped(displacements, source.vacancy, target, host.host.supercell, ways, reach=reach)
             if closest_distance(structure) >= CLOSEST:
                 label = f"{TRANSFERRED}{source.vacancy.name.split('_', 2)[2]}_{rank}"

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from defect_surrogate.alloys import AlloyHost, Composition, Environment
-from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED
+from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED, is_led
+from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.alloy_schema import (
     ALLOY_SCHEMA_VERSION,
     AlloyReport,
@@ -18,10 +19,6 @@ from defect_surrogate.reports.alloy_schema import (
 )
 from defect_surrogate.reports.alloy_weights import environment_statistics, weighted_lowering
 from defect_surrogate.reports.schema import BondReport, HostReport, MinimumReport, VacancyReport
-
-NO_BONDS = "no new bonds"
-"""Of a vacancy whose neighbours did not bind: T_d in the paper's table of tetrahedral sites."""
-
 
 _REPRESENTATIVE = re.compile(r"\.\d+$")
 
@@ -168,7 +165,8 @@ def transfer_gain(vacancy: VacancyReport) -> float | None:
         the surrogate; None where nothing was offered, or nothing else has a result.
     """
     surrogate = vacancy.surrogate_minima or ()
-    if not any(label.startswith(TRANSFERRED) for one in surrogate for label in one.labels):
+    offered = [*surrogate, *(vacancy.minima or ())]
+    if not any(label.startswith(TRANSFERRED) for one in offered for label in one.labels):
         return None
     own = {one.label for one in surrogate if any(not label.startswith(TRANSFERRED) for label in one.labels)}
     if vacancy.minima is None:
@@ -243,9 +241,7 @@ def alloy_json(report: AlloyReport) -> str:
 
 def _reached(minimum: MinimumReport, own: set[str]) -> bool:
     """Whether a start that is not transferred leads to a minimum of the reference level."""
-    return any(
-        not label.endswith(FROM_SURROGATE) or label.removesuffix(FROM_SURROGATE) in own for label in minimum.labels
-    )
+    return any(not is_led(label) or label.removesuffix(FROM_SURROGATE) in own for label in minimum.labels)
 
 
 def _kinds(bonds: Sequence[BondReport]) -> Counter[str]:

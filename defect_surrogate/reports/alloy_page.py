@@ -6,7 +6,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reports.alloy import NO_BONDS
+from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport, EnvironmentReport
 from defect_surrogate.reports.alloy_weights import at_one_level, row_weights
 from defect_surrogate.reports.figures import NEUTRAL_COLOUR, REFERENCE_COLOUR, SURROGATE_COLOUR

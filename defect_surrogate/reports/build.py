@@ -1,8 +1,9 @@
 """From relaxations to the report of one vacancy.
 
 Surrogate + reference is what a search by the paper (doi:10.1038/s41524-024-01303-9) runs at the reference level: one
-relaxation from each surrogate minimum, and ``Unperturbed``. The full reference search relaxes every sampling structure. The
-two are clustered apart, so that neither borrows the other's findings; without a surrogate there is only the second.
+relaxation from each surrogate minimum, and ``Unperturbed``; in an alloy from minima of other environments, too. The full
+reference search relaxes every sampling structure. The two are clustered apart, so that neither borrows the other's findings;
+without a surrogate there is only the second.
 """
 
 import math
@@ -12,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pymatgen.core import Structure
 
 from defect_surrogate.defect_site import PointDefect
-from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
+from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED, UNPERTURBED, is_led
 from defect_surrogate.metrics import SearchTimes, dft_saved, is_hit, is_new_ground_state, speed_up
-from defect_surrogate.minima import find_minima, followed, sensitivity
+from defect_surrogate.minima import find_minima, sensitivity
 from defect_surrogate.reconstruction import energy_lowering, motif, new_anion_bonds
 from defect_surrogate.relaxation import Level, Relaxation
 from defect_surrogate.reports.labels import label_order
@@ -44,6 +45,7 @@ def vacancy_report(
     duplicates: Sequence[str] = (),
     surrogate: Mapping[str, Relaxation] | None,
     reference: Mapping[str, Relaxation],
+    planned: Sequence[str] | None = None,
     full_reference: bool = False,
     surrogate_only: bool = False,
     failures: Sequence[FailureReport] = (),
@@ -69,8 +71,10 @@ def vacancy_report(
     surrogate
         Surrogate relaxations by label; None when no surrogate was used, as for finished calculations.
     reference
-        Reference relaxations by label: ``<label>_from_surrogate`` starts from a surrogate minimum, a plain label from a
-        sampling structure.
+        Reference relaxations by label: ``<label>_from_surrogate`` starts from a surrogate minimum, ``Transferred_…`` from a
+        minimum of another environment, any other label from a sampling structure.
+    planned
+        Labels of those that surrogate + reference asks for, besides ``Unperturbed``; one from each surrogate minimum when None.
     full_reference
         Whether every sampling structure was sent to the reference level too. Without a surrogate it always is.
     surrogate_only
@@ -84,7 +88,7 @@ def vacancy_report(
     oxidation_states
         Of the elements, units of e, to tell anions; judged by their families when None.
     settings
-        When two structures are one minimum, and how many are followed.
+        When two structures are one minimum.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def vacancy_report(
         If the relaxations of one level are not all at one level of theory: their energies cannot be compared.
     """
     found = _surrogate_and_reference(reference) if surrogate is not None else dict(reference)
-    all_plain = {label: one for label, one in reference.items() if not label.endswith(FROM_SURROGATE)}
+    all_plain = {label: one for label, one in reference.items() if not is_led(label)}
     full = all_plain if full_reference and surrogate is not None else {}
     methods = methods_of(
         [*(surrogate or {}).values(), *(found | full).values()], where=f"{vacancy.host}/{vacancy.label}"
@@ -109,9 +113,10 @@ def vacancy_report(
     surrogate_minima = minima(surrogate, "surrogate") if surrogate is not None else None
     reference_minima = minima(found, "")
     full_minima = minima(full, "full_reference")
-    chosen = None if surrogate_minima is None else followed(surrogate_minima, settings)
+    if planned is None:
+        planned = [minimum.label + FROM_SURROGATE for minimum in surrogate_minima or ()]
     saved = (
-        dft_saved(len(chosen or ()), sampling_structures=sampling_structures)
+        dft_saved(len(planned), sampling_structures=sampling_structures)
         if surrogate and sampling_structures and not surrogate_only
         else None
     )
@@ -138,7 +143,10 @@ def vacancy_report(
         surrogate_minima=surrogate_minima,
         minima=reference_minima or None,
         full_reference_minima=full_minima or None,
-        reference_relaxations=len(reference) if chosen is None else 0 if surrogate_only else len(chosen) + 1,
+        reference_relaxations=len(reference) if surrogate is None else 0 if surrogate_only else len(planned) + 1,
+        reference_transfers=sum(
+            label.startswith(TRANSFERRED) and not label.endswith(FROM_SURROGATE) for label in planned
+        ),
         ground_state=reference_minima[0] if reference_minima else None,
         energy_lowering=energy_lowering(found),
         dft_saved=saved.with_unperturbed if saved else None,
@@ -149,7 +157,7 @@ def vacancy_report(
             found=found,
             full=full,
             surrogate=surrogate or {},
-            starts=[minimum.label + FROM_SURROGATE for minimum in chosen or ()],
+            starts=planned,
             sampling_structures=sampling_structures,
         ),
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
@@ -194,7 +202,7 @@ def minimum_structures(
 
 
 def _surrogate_and_reference(reference: Mapping[str, Relaxation]) -> dict[str, Relaxation]:
-    return {label: one for label, one in reference.items() if label.endswith(FROM_SURROGATE) or label == UNPERTURBED}
+    return {label: one for label, one in reference.items() if is_led(label) or label == UNPERTURBED}
 
 
 def _minima(
@@ -250,7 +258,7 @@ def _comparison(
     known = complete or (searched and not within)
     times = SearchTimes(
         full_reference=_seconds(full.values()),
-        minima_reference=_seconds([one for label, one in found.items() if label.endswith(FROM_SURROGATE)]),
+        minima_reference=_seconds([one for label, one in found.items() if is_led(label)]),
         surrogate=_seconds(surrogate.values()),
     )
     return ComparisonReport(

@@ -2,8 +2,8 @@
 
 ``Bond_Distortion_-30.0%`` shortens bonds to 70 %; ``_High_Energy`` marks a calculation that ShakeNBreak set aside;
 ``Dimer_from_surrogate`` starts from what the surrogate made of ``Dimer``, ``Dimer_from_-1`` from another charge state. In an
-alloy ``Bond_Distortion_-30.0%_Se40-Te51`` distorts these two sites, and ``Transferred_3Te1Se_1`` is a minimum of another
-environment.
+alloy ``Bond_Distortion_-30.0%_Se40-Te51`` distorts these two sites, and ``Transferred_3Te1Se_1`` is the lowest minimum that
+another environment has at that level.
 """
 
 import re

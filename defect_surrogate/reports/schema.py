@@ -74,6 +74,8 @@ class VacancyReport:
         Reference relaxations that surrogate + reference needs: one for each surrogate minimum that is followed, and
         ``Unperturbed``, which energy lowering needs; 0 where the surrogate is used alone. Without a surrogate, how many there
         are.
+    reference_transfers
+        Of these, how many start from minima that other environments of the alloy have at the reference level.
     ground_state
         Lowest of ``minima``; null when there is none.
     energy_lowering
@@ -120,6 +122,7 @@ class VacancyReport:
     minima: tuple[MinimumReport, ...] | None
     full_reference_minima: tuple[MinimumReport, ...] | None
     reference_relaxations: int
+    reference_transfers: int
     ground_state: MinimumReport | None
     energy_lowering: float | None
     dft_saved: float | None

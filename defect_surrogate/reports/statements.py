@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from defect_surrogate.metrics import HIT_TOLERANCE
+from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.schema import (
     ComparisonReport,
     HostReport,
@@ -16,8 +17,6 @@ from defect_surrogate.reports.schema import (
 
 FAILURES_SHOWN = 3
 """Failures of a vacancy told one by one; more are counted, and listed in the page's table and in campaign.json."""
-
-_NO_BONDS = "no new bonds"
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,17 @@ def _surrogate_alone(vacancy: VacancyReport) -> bool:
 
 
 def _followed(vacancy: VacancyReport) -> str:
-    followed = vacancy.reference_relaxations - 1
+    followed = vacancy.reference_relaxations - 1 - vacancy.reference_transfers
+    text = f"one from each of {followed} surrogate minima, the lowest of each motif first"
     if followed == len(vacancy.surrogate_minima or ()):
-        return "one from each surrogate minimum"
-    return f"one from each of the {followed} lowest surrogate minima" if followed > 1 else "one from the lowest of them"
+        text = "one from each surrogate minimum"
+    elif followed == 1:
+        text = "one from one of them"
+    if vacancy.reference_transfers:
+        text += (
+            f", {_count(vacancy.reference_transfers, 'minimum')} that other environments have at the reference level"
+        )
+    return text
 
 
 def _found(vacancy: VacancyReport) -> list[Statement]:
@@ -251,7 +257,7 @@ def _listed(relaxations: list[RelaxationReport]) -> str:
 
 
 def _described(motif: str) -> str:
-    return "a structure with no new anion–anion bonds" if motif == _NO_BONDS else motif
+    return "a structure with no new anion–anion bonds" if motif == NO_BONDS else motif
 
 
 def _count(number: int, noun: str) -> str:

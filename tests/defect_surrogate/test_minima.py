@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from defect_surrogate.errors import DefectSurrogateError, InputError
 from defect_surrogate.finished_search import FinishedSearch, read_finished_searches
 from defect_surrogate.ideal_sites import rigid_drift
-from defect_surrogate.minima import cosine_distance, find_minima, followed, sensitivity, site_fingerprint
+from defect_surrogate.minima import cosine_distance, find_minima, sensitivity, site_fingerprint
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import MinimaSettings
 
@@ -212,20 +212,3 @@ def test_one_fingerprint_takes_less_than_50_ms(dimer):
         fingerprint(dimer)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
-
-
-def test_transferred_starts_have_a_budget_of_their_own():
-    """What only the minima of other environments led to takes no place from the others."""
-
-    @dataclass(frozen=True)
-    class Minimum:
-        labels: tuple[str, ...]
-
-    minima = [
-        *(Minimum(("Transferred_4Te_1",)), Minimum(("Transferred_4Te_2",))),
-        *(Minimum(("Transferred_4Te_3", "Dimer")), Minimum(("Rattled",)), Minimum(("Unperturbed",))),
-    ]
-    settings = MinimaSettings(most_relaxed=2)
-    assert followed(minima, settings) == [minima[0], minima[2], minima[3]]
-    assert followed(minima, settings.model_copy(update={"most_transferred": 0})) == minima[2:4]
-    assert followed(minima, MinimaSettings()) == minima

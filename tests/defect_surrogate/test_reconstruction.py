@@ -1,5 +1,7 @@
 """New anion-anion bonds and their motif: known structures, real reconstructions, and bonds that are not new."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.errors import InputError
 from defect_surrogate.finished_search import read_finished_searches
-from defect_surrogate.reconstruction import Bond, anion_elements, energy_lowering, motif, new_anion_bonds
+from defect_surrogate.reconstruction import Bond, anion_elements, energy_lowering, motif, motif_kind, new_anion_bonds
 
 CELL = Lattice.cubic(20)
 
@@ -182,6 +184,7 @@ def bonds(*entries: tuple[int, int, str, str, float]) -> list[Bond]:
 )
 def test_motif_in_words(entries, words):
     assert motif(bonds(*entries)) == words
+    assert motif_kind(bonds(*entries)) == re.sub(r", [0-9.]+(, [0-9.]+)*( and [0-9.]+)? Å", "", words)
 
 
 @given(order=st.permutations(range(5)), shift=st.tuples(*[st.floats(-1, 1)] * 3))

@@ -73,6 +73,27 @@ def test_minima_are_offered_to_other_environments(sweep_settings, relaxer):
         assert len(own) + len(vacancy.sampling.duplicates) <= 3
 
 
+def test_reference_minima_go_where_their_motif_has_not_been_found(sweep_settings, relaxer):
+    """One minimum of each is followed: Se–Te of one environment, Te–Te of the other, which is low, and offered to the first."""
+    settings = changed(sweep_settings, transfer={"minima": 0}, minima={"most_relaxed": 1})
+    plain = searched(changed(settings, transfer={"reference_minima": 0}), relaxer)
+    followed = {one.vacancy.label: one.planned for one in plain.hosts[0].vacancies}
+    assert [len(one) for one in followed.values()] == [1, 1]
+    asked = []
+    (low,) = followed["v_Cd_3Te_0"]
+    found = searched(settings, relaxer, reference=relaxer(energies={low: -102.0}, asked=asked))
+    searches = {one.vacancy.label: one for one in found.hosts[0].vacancies}
+    assert searches["v_Cd_2Te1Se_0"].planned == (*followed["v_Cd_2Te1Se_0"], "Transferred_3Te_1")
+    assert searches["v_Cd_3Te_0"].planned == (low,)  # the lowest of the other environment is Unperturbed
+    assert set(asked[1]) - set(asked[0]) == {"CdTe0.75Se0.25-1/v_Cd_2Te1Se_0/Transferred_3Te_1/reference"}
+
+
+def test_what_the_full_reference_search_found_is_not_offered(sweep_settings, relaxer):
+    settings = changed(sweep_settings, transfer={"minima": 0}, minima={"most_relaxed": 1}, full_reference=True)
+    found = searched(settings, relaxer, reference=relaxer(energies={"Bond_Distortion_-60.0%": -110.0}))
+    assert not any("Transferred" in label for one in found.hosts[0].vacancies for label in one.planned)
+
+
 def test_the_surrogate_alone_asks_nothing_of_the_reference(sweep_settings, relaxer):
     def never(works):
         raise AssertionError(works)

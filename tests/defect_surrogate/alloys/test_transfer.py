@@ -12,8 +12,6 @@ from defect_surrogate.alloys import (
     transferred_starts,
 )
 from defect_surrogate.alloys.end_members import make_alloy, read_end_members
-from defect_surrogate.minima import LocalMinimum
-from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import VacancySettings
 
 
@@ -30,11 +28,6 @@ def vacancies(cdsete, cdsete_settings, host):
     environments = find_environments(cdsete, host, ["Cd"], cdsete_settings.environments, cdsete_settings.minima)
     made = environment_vacancies(host, environments, cdsete_settings.environments, VacancySettings(), seed=3)
     return {one.name.removeprefix("v_Cd_"): one for one in made}
-
-
-def minimum(structure):
-    relaxation = Relaxation("surrogate", structure, -1.0, 1, True, "converged", "", Provenance("t", "m", 1.0, 1, ()))
-    return LocalMinimum("a", ("a",), relaxation, np.zeros(1))
 
 
 def dimer(vacancy, *elements, length=2.75, drift=(0.0, 0.0, 0.0)):
@@ -78,7 +71,7 @@ def closest_pair(structure, vacancy):
     ],
 )
 def test_a_dimer_finds_atoms_of_its_elements_where_it_can(cdsete, host, vacancies, source, elements, target, expected):
-    one = Source(vacancies[source], (minimum(dimer(vacancies[source], *elements, drift=(0.1, -0.05, 0.2))),))
+    one = Source(vacancies[source], (dimer(vacancies[source], *elements, drift=(0.1, -0.05, 0.2)),))
     (start,) = transferred_starts(vacancies[target], [one], cdsete, host, reach=5.0)
     assert start.label == f"Transferred_{source}_1"
     assert start.structure.species == vacancies[target].ideal_structure.species
@@ -90,7 +83,7 @@ def test_a_dimer_finds_atoms_of_its_elements_where_it_can(cdsete, host, vacancie
 def test_atoms_beyond_the_reach_stay(cdsete, host, vacancies):
     source, target = vacancies["4Te"], vacancies["3Te1Se"]
     relaxed = source.ideal_structure.copy().perturb(0.2)
-    (start,) = transferred_starts(target, [Source(source, (minimum(relaxed),))], cdsete, host, reach=5.0)
+    (start,) = transferred_starts(target, [Source(source, (relaxed,))], cdsete, host, reach=5.0)
     moved = start.structure.frac_coords - target.ideal_structure.frac_coords
     lengths = np.linalg.norm((moved - np.round(moved)) @ host.host.supercell.lattice.matrix, axis=1)
     far = host.host.supercell.lattice.get_all_distances(target.fractional_position, target.ideal_structure.frac_coords)
@@ -102,7 +95,7 @@ def test_the_environment_is_kept_as_a_whole(cdsete, host, vacancies):
     """Distances among the moved atoms and to the site are those of the source: a rotation, no more."""
     source, target = vacancies["4Te"], vacancies["4Se"]
     relaxed = dimer(source, "Te", "Te")
-    (start,) = transferred_starts(target, [Source(source, (minimum(relaxed),))], cdsete, host, reach=5.0)
+    (start,) = transferred_starts(target, [Source(source, (relaxed,))], cdsete, host, reach=5.0)
     for structure, vacancy in ((relaxed, source), (start.structure, target)):
         distances = structure.lattice.get_all_distances(vacancy.fractional_position, structure.frac_coords)[0]
         near = np.argsort(distances)[:16]
@@ -116,7 +109,7 @@ def test_the_environment_is_kept_as_a_whole(cdsete, host, vacancies):
 
 def test_starts_with_atoms_too_close_are_left_out(cdsete, host, vacancies):
     source = vacancies["4Te"]
-    one = Source(source, (minimum(dimer(source, "Te", "Te", length=0.9)),))
+    one = Source(source, (dimer(source, "Te", "Te", length=0.9),))
     assert transferred_starts(vacancies["4Se"], [one], cdsete, host, reach=5.0) == ()
 
 
@@ -127,4 +120,4 @@ def test_nothing_comes_from_another_kind_of_site(settings):
     pure = alloy_host(alloy, composition, 1, made.alloy)
     environments = find_environments(alloy, pure, ["Sb"], made.environments, made.minima)
     one, other = environment_vacancies(pure, environments, made.environments, VacancySettings(), seed=1)
-    assert transferred_starts(one, [Source(other, (minimum(other.ideal_structure),))], alloy, pure, reach=5.0) == ()
+    assert transferred_starts(one, [Source(other, (other.ideal_structure,))], alloy, pure, reach=5.0) == ()

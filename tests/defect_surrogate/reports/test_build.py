@@ -57,25 +57,45 @@ def test_miss_is_told_with_its_motif_and_energy(missed):
     assert all("Te–Te" not in minimum.motif for minimum in report.minima)
 
 
+DIMER_LED = "Bond_Distortion_-55.0%_from_surrogate"
+
+
 @pytest.mark.parametrize(
-    ("budget", "followed", "words"),
+    ("planned", "words"),
     [
-        (1, 1, "one from the lowest of them, and Unperturbed."),
-        (2, 2, "one from each surrogate minimum, and Unperturbed."),
-        (None, 2, "one from each surrogate minimum, and Unperturbed."),
+        ([DIMER_LED], "one from one of them, and Unperturbed."),
+        ([START, DIMER_LED], "one from each surrogate minimum, and Unperturbed."),
+        (None, "one from each surrogate minimum, and Unperturbed."),
+        (
+            [DIMER_LED, "Transferred_4Se_1"],
+            "one from one of them, 1 minimum that other environments have at the reference level, and Unperturbed.",
+        ),
     ],
 )
-def test_minima_beyond_the_budget_are_shown_and_count_as_saved(cdte, v_cd, hse, collapsed, budget, followed, words):
+def test_minima_beyond_the_budget_are_shown_and_count_as_saved(cdte, v_cd, hse, collapsed, planned, words):
     """The surrogate finds both minima, and has their order wrong."""
     dimer = "Bond_Distortion_-55.0%"
     surrogate = collapsed | {
         dimer: dataclasses.replace(collapsed[dimer], structure=hse[dimer].structure, energy=collapsed[dimer].energy + 1)
     }
-    report = build(v_cd, hse, surrogate, sampling_structures=26, settings=MinimaSettings(most_relaxed=budget))
+    report = build(v_cd, hse, surrogate, sampling_structures=26, planned=planned)
+    relaxed = 2 if planned is None else len(planned)
     assert [minimum.motif for minimum in report.surrogate_minima] == ["no new bonds", "Te–Te dimer, 2.75 Å"]
-    assert report.reference_relaxations == followed + 1
-    assert report.dft_saved_without_unperturbed == pytest.approx(1 - followed / 26)
+    assert report.reference_relaxations == relaxed + 1
+    assert report.reference_transfers == sum("Transferred" in label for label in planned or ())
+    assert report.dft_saved_without_unperturbed == pytest.approx(1 - relaxed / 26)
     assert words in vacancy_statements(report, host=host_report(cdte, vacancies=[report]))[0].text
+
+
+def test_a_minimum_of_another_environment_counts_as_surrogate_and_reference(v_cd, hse, collapsed):
+    """Its time and its energy, which are not those of the full reference search."""
+    reference = hse | {START: hse["Unperturbed"], "Transferred_4Se_1": hse["Bond_Distortion_-40.0%"]}
+    planned = [START, "Transferred_4Se_1"]
+    report = build(v_cd, reference, collapsed, sampling_structures=26, planned=planned, full_reference=True)
+    assert report.comparison.hit is True
+    assert report.comparison.full_reference_finished == 26
+    assert report.comparison.speedup == pytest.approx(26 * 100 / (200 + 260))
+    assert report.ground_state.label == "Transferred_4Se_1"
 
 
 def test_full_search_lends_nothing_to_surrogate_and_reference(missed):
