@@ -45,6 +45,8 @@ _REFUSALS = ("Error reading item", "Error code was IERR= 5")
 _STAND_IN_REFUSAL = "I REFUSE TO CONTINUE WITH THIS SICK JOB"
 _POLLING = 0.5
 """Seconds between two looks at whether the executable has ended."""
+MONITORING, MONITORING_STAND_IN = 300.0, 15.0
+"""Seconds between two looks of custodian's monitors at a run of VASP, and of its stand-in, whose steps are short."""
 _WALLTIME_START = "CUSTODIAN_WALLTIME_START"
 
 _log = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ def _relaxed(structure: Structure, method: ReferenceMethod, directory: Path) -> 
 def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path) -> bool:
     """Run custodian; return whether the walltime ended the executable."""
     os.environ.pop(_WALLTIME_START, None)  # an earlier run in this process leaves its own start behind
-    monitoring = 15.0 if method.is_stand_in else 300.0
+    monitoring = MONITORING_STAND_IN if method.is_stand_in else MONITORING
     if method.walltime is not None:
         monitoring = min(monitoring, walltime_buffer(method.walltime) / 2)
     custodian = Custodian(

@@ -34,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    _parser().parse_args(argv)
+    arguments = _parser().parse_args(argv)
     _obey_sigterm()
     try:
-        from .run import run  # noqa: PLC0415  the slow imports come after the watch for SIGTERM
+        from .faults import read_fault  # noqa: PLC0415  the slow imports come after the watch for SIGTERM
+        from .run import run  # noqa: PLC0415
 
-        run(Path.cwd(), console=sys.stdout)
+        fault = read_fault(arguments.fault) if arguments.fault else None
+        run(Path.cwd(), console=sys.stdout, fault=fault)
     except (VaspXtbStop, OSError) as error:
         with contextlib.suppress(OSError):
             sys.stdout.write(_refusal(str(error)))
@@ -56,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         "OSZICAR, CONTCAR, XDATCAR and standard output in VASP's formats. It is not VASP.",
         epilog="INCAR tags of its own: XTB_METHOD = GFN1-xTB | GFN2-xTB, XTB_MIN_WIDTH = smallest width of the cell in "
         "Angstrom (10; also an environment variable). STOPCAR with LSTOP or LABORT ends a run. Threads: OMP_NUM_THREADS.",
+    )
+    parser.add_argument(
+        "--fault",
+        metavar="NAME@STEP",
+        default=os.environ.get("VASP_XTB_FAULT"),
+        help="break in ionic step STEP, once in a folder (NAME@STEPx3: in three executions), to test what watches the run; "
+        "also the environment variable VASP_XTB_FAULT",
     )
     parser.add_argument("--version", action="version", version=f"{NATURE}; version {VERSION}")
     return parser

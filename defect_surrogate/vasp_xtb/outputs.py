@@ -35,7 +35,7 @@ class OutputFiles:
     """
 
     def __init__(self, job: Job, console: TextIO) -> None:
-        self._job = job
+        self.job = job
         self._console = console
         self._steps = 0
         self._energy = 0.0
@@ -51,11 +51,11 @@ class OutputFiles:
         self._outcar.header()
         self._vasprun.header()
         self._say(
-            f" running on    1 total cores\n {NATURE}; version {VERSION}, {self._job.settings.method} by tblite "
-            f"{tblite_version()}\n POSCAR found : {len(self._job.poscar.species):2d} types and "
-            f"{len(self._job.poscar.symbols):7d} ions\n"
+            f" running on    1 total cores\n {NATURE}; version {VERSION}, {self.job.settings.method} by tblite "
+            f"{tblite_version()}\n POSCAR found : {len(self.job.poscar.species):2d} types and "
+            f"{len(self.job.poscar.symbols):7d} ions\n"
         )
-        for advice in self._job.advice:
+        for advice in self.job.advice:
             self._say(f" ADVICE: {advice}\n")
         self._say(" entering main loop\n")
         self._flush()
@@ -97,10 +97,10 @@ class OutputFiles:
         if not evaluation.converged:
             self._say(
                 f" WARNING: The electronic self-consistency was not achieved in the given number of steps "
-                f"(NELM = {self._job.settings.nelm})\n"
+                f"(NELM = {self.job.settings.nelm})\n"
             )
         magnetisation = ""
-        if self._job.settings.ispin == 2:
+        if self.job.settings.ispin == 2:
             magnetisation = f"  mag= {np.subtract(*evaluation.occupations.sum(axis=1)):12.4f}"
         line = (
             f"{self._steps:4d} F= {evaluation.energy:.12E} E0= {evaluation.energy:.12E}"
@@ -142,21 +142,21 @@ class OutputFiles:
 
     def _title(self) -> str:
         """Return the POSCAR's comment followed by what wrote the file; a restart does not repeat it."""
-        comment = self._job.poscar.comment.split(" | vasp-xtb")[0].strip()
+        comment = self.job.poscar.comment.split(" | vasp-xtb")[0].strip()
         return f"{comment} | {NATURE}".strip(" |")
 
     def _configuration(self, positions: np.ndarray, cell: np.ndarray) -> None:
         """Append to XDATCAR; with a moving cell each configuration has its own header, as in VASP."""
-        if self._steps == 1 or self._job.settings.moves_cell:
-            lines = [self._title(), "           1", *header_lines(self._job.poscar, cell=cell)]
+        if self._steps == 1 or self.job.settings.moves_cell:
+            lines = [self._title(), "           1", *header_lines(self.job.poscar, cell=cell)]
             self._xdatcar.write("\n".join(lines) + "\n")
         lines = [f"Direct configuration={self._steps:6d}"]
         lines += ["".join(f"{x:22.16f}" for x in position) for position in positions]
         self._xdatcar.write("\n".join(lines) + "\n")
 
     def _contcar(self, positions: np.ndarray, cell: np.ndarray) -> None:
-        text = format_poscar(self._job.poscar, cell=cell, positions=positions, comment=self._title())
-        replace_text(self._job.directory / "CONTCAR", text)
+        text = format_poscar(self.job.poscar, cell=cell, positions=positions, comment=self._title())
+        replace_text(self.job.directory / "CONTCAR", text)
 
 
 def replace_text(path: Path, text: str) -> None:

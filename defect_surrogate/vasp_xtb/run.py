@@ -6,12 +6,13 @@ from typing import TextIO
 from ase.data import atomic_numbers
 
 from .engine import Engine, electronic_temperature, scc_accuracy
+from .faults import Fault, Faults
 from .inputs import read_job
 from .outputs import OutputFiles
 from .relax import Ending, relax
 
 
-def run(directory: Path, *, console: TextIO) -> Ending:
+def run(directory: Path, *, console: TextIO, fault: Fault | None = None) -> Ending:
     """Run in a directory, as VASP does.
 
     Parameters
@@ -20,6 +21,8 @@ def run(directory: Path, *, console: TextIO) -> Ending:
         Holds POSCAR, INCAR, KPOINTS and POTCAR, and gets the output.
     console
         Standard output.
+    fault
+        What the run is to break by.
 
     Returns
     -------
@@ -33,6 +36,7 @@ def run(directory: Path, *, console: TextIO) -> Ending:
     """
     job = read_job(directory)
     with OutputFiles(job, console) as outputs:
+        faults = Faults(fault, directory, outputs)
         engine = Engine(
             [atomic_numbers[symbol] for symbol in job.poscar.symbols],
             method=job.settings.method,
@@ -43,8 +47,9 @@ def run(directory: Path, *, console: TextIO) -> Ending:
             max_cycles=job.settings.nelm,
             on_cycle=outputs.electronic_step,
         )
-        ending = relax(job, engine, record=outputs.ionic_step)
+        ending = relax(job, engine, record=faults.ionic_step)
         outputs.finish(ending)
+    faults.at_the_end()
     if ending in (Ending.LSTOP, Ending.LABORT):
         _delete_stopcar(directory / "STOPCAR")
     return ending

@@ -1,0 +1,111 @@
+"""Every handler that is enabled fires on a fault of the real vasp-xtb, and the relaxation then ends in the same minimum."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from custodian.vasp.handlers import FrozenJobErrorHandler
+
+from defect_surrogate.errors import ReferenceInputError, ReferenceRunError
+from defect_surrogate.settings import ReferenceSettings
+from defect_surrogate.vasp import reference_method, relax_with_vasp
+
+SLOW = {"IBRION": 3, "POTIM": 0.1, "EDIFFG": -0.001, "NELM": 20}
+"""Enough steps for ten in a row without convergence."""
+
+
+@pytest.fixture
+def relax(water, tmp_path, monkeypatch):
+    """Relax water with a fault."""
+
+    def run(fault, **incar):
+        monkeypatch.setenv("VASP_XTB_FAULT", fault)
+        method = reference_method(water, ReferenceSettings(defect_incar=incar), cell="defect")
+        return relax_with_vasp(water, method, directory=tmp_path / "run")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fault", "incar", "said"),
+    [
+        ("zbrent@2", {}, "zbrent"),
+        ("zpotrf@2", {}, "zpotrf"),
+        ("zhegv@2", {"ALGO": "Fast"}, "edddav"),
+        ("too-few-bands@2", {}, "too_few_bands"),
+        ("brmix@2", {}, "brmix"),
+        ("memory@2", {"KPAR": 2}, "out_of_memory"),
+        ("energy-jump@3", {}, "PotimErrorHandler"),
+        ("not-converging@1", SLOW, "NonConvergingErrorHandler"),
+        ("not-converging@2", {"ALGO": "Normal"}, "ElectronicErrorHandler"),
+    ],
+)
+def test_handlers_mend_what_they_are_for(relax, finished, fault, incar, said):
+    relaxation = relax(fault, **incar)
+    assert relaxation.converged
+    assert relaxation.energy == pytest.approx(finished[1].energy, abs=2e-3)
+    assert len(relaxation.provenance.corrections) <= 2  # the same run can be wrong in two ways
+    assert said.lower() in relaxation.provenance.corrections[0].lower()
+
+
+def test_a_frozen_run_is_ended_and_begun_again(relax, finished, tmp_path, monkeypatch):
+    """vasp.out is made to look as old as half an hour, once the run hangs."""
+    output = tmp_path / "run" / "vasp.out"
+
+    def age():
+        while not (tmp_path / "run" / "FAULTS").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        old = time.time() - 3600
+        os.utime(output, (old, old))
+
+    monkeypatch.setattr("defect_surrogate.vasp.run.MONITORING_STAND_IN", 1.0)
+    thread = threading.Thread(target=age)
+    thread.start()
+    relaxation = relax("hang@2")
+    thread.join()
+    assert relaxation.converged
+    assert relaxation.energy == pytest.approx(finished[1].energy, abs=2e-3)
+    assert any(
+        FrozenJobErrorHandler.__name__ in one or "frozen" in one.lower() for one in relaxation.provenance.corrections
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("killed@2", "SIGKILL"),
+        ("terminated@2", "SIGTERM"),
+        ("crash@2", f"exit code {-signal.SIGSEGV}"),
+        ("exit-code@2", "exit code 1"),
+        ("full-disk@2", "No space left on device"),
+        ("memory@2", "out_of_memory"),
+        ("nan-forces@2", "not finite"),
+        ("star-forces@2", "not finite"),
+        ("truncated-vasprun.xml@1", "VasprunXMLValidator"),
+        ("zbrent@1x9", "zbrent"),
+    ],
+)
+def test_what_cannot_be_mended_is_not_believed(relax, fault, message):
+    with pytest.raises(ReferenceRunError, match=message):
+        relax(fault)
+
+
+def test_an_input_that_cannot_be_read_is_the_users_to_mend(relax):
+    with pytest.raises(ReferenceInputError, match="reading"):
+        relax("reading-item@1")
+
+
+@pytest.mark.parametrize("name", ["CONTCAR", "XDATCAR", "OSZICAR"])
+def test_files_that_are_not_read_may_be_cut(relax, finished, name):
+    relaxation = relax(f"truncated-{name}@1")
+    assert relaxation.converged
+    assert relaxation.energy == pytest.approx(finished[1].energy, abs=1e-6)
+
+
+def test_a_cut_outcar_leaves_the_energy_and_no_word_of_convergence(relax, finished):
+    relaxation = relax("truncated-OUTCAR@1")
+    assert not relaxation.converged
+    assert relaxation.energy == pytest.approx(finished[1].energy, abs=1e-6)
