@@ -3,7 +3,7 @@
 ::
 
     run/
-        sweep.json  settings.yaml  end-members/<file>    what was asked for
+        sweep.json  settings.yaml  end-members/1/<file>  what was asked for
         archive/                                         every finished unit of all compositions
         sampling/                                        sampling structures, made anew if lost
         compositions/CdTe0.5Se0.5/                       as the folder of a search, without an archive of its own
@@ -121,8 +121,7 @@ def create_sweep(path: Path, settings: SweepSettings, *, compositions: Sequence[
         names = [Path(source).name for source in settings.alloy.end_members]
         if noted and noted["end_members"] != names:
             raise InputError(f"{path}: holds a sweep of {', '.join(noted['end_members'])}; choose another folder")
-        (path / "end-members").mkdir(parents=True, exist_ok=True)
-        copies = [_copied(path, Path(source)) for source in settings.alloy.end_members]
+        copies = [_copied(path, number, Path(one)) for number, one in enumerate(settings.alloy.end_members, start=1)]
         kept = _with_end_members(settings, [str(copy) for copy in copies])
         if compositions is not None or not noted:
             if noted and any((path / "archive" / "units").glob("*")):
@@ -235,9 +234,10 @@ def _with_end_members(settings: SweepSettings, paths: list[str]) -> SweepSetting
     return settings.model_copy(update={"alloy": settings.alloy.model_copy(update={"end_members": paths})})
 
 
-def _copied(path: Path, source: Path) -> Path:
-    """Copy the file of an end member, so that a resumed sweep does not need it."""
-    target = path / "end-members" / source.name
+def _copied(path: Path, number: int, source: Path) -> Path:
+    """Copy the file of an end member, so that a resumed sweep does not need it; two may have one name, such as POSCAR."""
+    target = path / "end-members" / str(number) / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and source.exists() and target.read_bytes() != source.read_bytes():
         raise InputError(f"{path}: holds a sweep with another {source.name}; choose another folder")
     if not target.exists():

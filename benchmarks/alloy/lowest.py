@@ -14,9 +14,14 @@ from results import LOWEST, labels_followed, searched
 
 from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.relaxation import Unit
-from defect_surrogate.vasp import reference_method
+from defect_surrogate.vasp import ReferenceMethod, reference_method
 from flows.sweep_folder import open_sweep
 from tasks.reference import relax_reference_unit
+
+
+def relax(unit: Unit, method: ReferenceMethod, archive: Path) -> None:
+    """Relax a unit, unless the archive has it."""
+    relax_reference_unit.fn(unit, method, archive)
 
 
 def main() -> None:
@@ -32,7 +37,7 @@ def main() -> None:
                 start = relaxed[f"{host.name}/{vacancy.name}/{label.removesuffix(FROM_SURROGATE)}/surrogate"].structure
                 method = reference_method(start, settings.reference, cell="defect", charge=vacancy.charge)
                 unit = Unit(host.name, vacancy.name, label, "reference", start, method.digest)
-                running.append(pool.submit(relax_reference_unit.fn, unit, method, archive.root))
+                running.append(pool.submit(relax, unit, method, archive.root))
         for one in running:
             one.result()
 

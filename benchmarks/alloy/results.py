@@ -1,6 +1,7 @@
 """The page of CdSe(x)Te(1-x): what the sweep of examples/cdsete.yaml found, beside the paper's Supplementary Table 17.
 
     defect-surrogate sweep examples/cdsete.yaml --out runs/alloy/sweep
+    python benchmarks/alloy/lowest.py runs/alloy/sweep
     python benchmarks/alloy/results.py runs/alloy/sweep
 
 writes docs/results/alloy.md and alloy.json, and a picture of each miss.
@@ -11,6 +12,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import yaml
@@ -25,7 +27,7 @@ from defect_surrogate.budget import followed
 from defect_surrogate.distortions import FROM_SURROGATE, is_led
 from defect_surrogate.markdown import markdown_table
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reconstruction import Bond, motif_kind
+from defect_surrogate.reconstruction import NO_BONDS, Bond, motif_kind
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.reports.schema import HostReport, VacancyReport
@@ -34,6 +36,7 @@ from defect_surrogate.surrogates import load_potential
 
 LOWEST, MOTIF = "lowest", "lowest of each motif"
 ROOT = Path(__file__).parents[2]
+END_MEMBERS = ROOT / "runs" / "alloy" / "end-members" / "archive"
 PAPER = {"environments": 24, "found or lower": "100 %", "lower": 17, "mean lowering (eV)": -0.4}
 """doi:10.1038/s41524-024-01303-9, main text and Supplementary Table 17: HSE06, six compositions; all minima followed."""
 
@@ -85,28 +88,38 @@ def budget_rows(
         differences, speedups, relaxed, missing = [], [], 0, 0
         for host, one in vacancies:
             names = [f"{host.name}/{one.name}/{label}/reference" for label in ("Unperturbed", *labels_of(one))]
-            done = [relaxations[name] for name in names if name in relaxations]
+            done = {name: relaxations[name] for name in names if name in relaxations}
             missing += len(names) - len(done)
-            differences.append(min(r.energy for r in done) - one.full_reference_minima[0].energy)
-            minima = sum(r.provenance.seconds for r in done[1:])
+            lowest = min(r.energy for r in done.values() if r.rankable)
+            differences.append(lowest - one.full_reference_minima[0].energy)
+            minima = sum(r.provenance.seconds for name, r in done.items() if name != names[0])
             surrogate = sum(r.seconds or 0.0 for r in one.relaxations if r.level == "surrogate")
             speedups.append(one.comparison.full_reference_seconds / (minima + surrogate))
             relaxed += len(names)
         lower = [one for one in differences if one < -HIT_TOLERANCE]
+        found = f"{sum(one <= HIT_TOLERANCE for one in differences)} of {len(differences)}"
         rows.append(
             {
                 "first": rule,
                 "minima followed": budget,
-                "found or lower": f"{sum(one <= HIT_TOLERANCE for one in differences)} of {len(differences)}",
-                "lower": str(len(lower)),
-                "mean lowering (eV)": f"{statistics.fmean(lower):.2f}" if lower else "–",
-                "largest miss (eV)": f"{max(0.0, *differences):.2f}",
+                "found or lower": f"{missing} not relaxed" if missing else found,
+                "lower": "–" if missing else str(len(lower)),
+                "mean lowering (eV)": f"{statistics.fmean(lower):.2f}" if lower and not missing else "–",
+                "largest miss (eV)": "–" if missing else f"{max(0.0, *differences):.2f}",
                 "DFT saved": f"{1 - relaxed / sum(one.sampling_structures for _, one in vacancies):.0%}",
-                "speed-up, median": f"{statistics.median(speedups):.2f}",
-                "not relaxed": str(missing),
+                "speed-up, median": "–" if missing else f"{statistics.median(speedups):.2f}",
             }
         )
     return rows
+
+
+def _lowering(row: dict) -> str:
+    """Energy lowering, marked where ``Unperturbed`` itself reconstructs."""
+    if row["energy_lowering"] is None:
+        return "–"
+    return f"{row['energy_lowering']:.2f}" + (
+        "" if row["unperturbed_bonds"] == NO_BONDS else " (Unperturbed reconstructs)"
+    )
 
 
 def _as_run(vacancy: VacancyReport) -> list[str]:
@@ -114,16 +127,23 @@ def _as_run(vacancy: VacancyReport) -> list[str]:
 
 
 def ranking(vacancies: Sequence[VacancyReport]) -> tuple[float, int]:
-    """Mean absolute error (eV) of the surrogate's energies over ``Unperturbed``, of the minima followed; and their number."""
+    """Mean absolute error (eV) of energy differences between minima followed, of all pairs of a vacancy; and how many."""
     errors = []
     for one in vacancies:
-        energies = {(r.level, r.label): r.energy for r in one.relaxations}
-        zero = {level: energies[level, "Unperturbed"] for level in ("surrogate", "reference")}
-        for minimum in one.surrogate_minima or ():
-            reference = energies.get(("reference", f"{minimum.label}{FROM_SURROGATE}"))
-            if reference is not None:
-                errors.append(abs((minimum.energy - zero["surrogate"]) - (reference - zero["reference"])))
+        energies = {(r.level, r.label): r.energy for r in one.relaxations if r.energy is not None}
+        both = [
+            (energies["surrogate", label.removesuffix(FROM_SURROGATE)], energies["reference", label])
+            for level, label in energies
+            if level == "reference" and label.endswith(FROM_SURROGATE)
+        ]
+        errors += [abs((a[0] - b[0]) - (a[1] - b[1])) for a, b in combinations(both, 2)]
     return statistics.fmean(errors), len(errors)
+
+
+def training_cost() -> tuple[int, float]:
+    """Count the reference calculations that the surrogate has learnt from, and their seconds."""
+    seconds = [one.relaxation.provenance.seconds for one in Archive(END_MEMBERS).records()]
+    return len(seconds), sum(seconds)
 
 
 def main() -> None:
@@ -138,7 +158,7 @@ def main() -> None:
     done = [one for _, one in compared]
     rows = [row for row in report["rows"] if row["speedup"] is not None]
     misses = [(place, host, one) for place, host, one in every if one.comparison and one.comparison.hit is False]
-    potential = load_potential(settings["surrogate"]["potential"])
+    potential = load_potential(str(ROOT / "models" / "gfn1-cdsete"))
     results = ROOT / "docs" / "results"
     explained = []
     for place, host, one in misses:
@@ -155,21 +175,30 @@ def main() -> None:
         "dft_saved": statistics.fmean(row["dft_saved"] for row in rows),
         "speedup_median": statistics.median(row["speedup"] for row in rows),
     }
-    share = len(rows) and sum(row["found_or_lower"] for row in rows) / len(rows)
+    budgets = budget_rows(
+        compared,
+        reference_level(folder),
+        settings["minima"]["most_relaxed"],
+        settings["minima"]["most_transferred"],
+    )
+    (alone,) = (
+        one
+        for one in budgets
+        if one["first"] == MOTIF and one["minima followed"] == str(settings["minima"]["most_relaxed"])
+    )
+    shown = ("found or lower", "lower", "mean lowering (eV)", "DFT saved", "speed-up, median")
     headline = [
-        {
-            "": "here",
-            "environments": str(len(rows)),
-            "found or lower": f"{share:.0%}",
-            "lower": str(sum(row["lower"] for row in rows)),
-            "mean lowering (eV)": f"{figures['mean_lowering_eV']:.2f}" if lower else "–",
-            "DFT saved": f"{figures['dft_saved']:.0%}",
-            "speed-up, median": f"{figures['speedup_median']:.2f}",
-        },
+        {"": "here", "environments": str(len(rows))} | {name: budgets[-1][name] for name in shown},
+        {"": "here, nothing transferred", "environments": str(len(rows))} | {name: alone[name] for name in shown},
         {"": "paper"}
         | {name: str(value) for name, value in PAPER.items()}
         | {"DFT saved": "–", "speed-up, median": "–"},
     ]
+    learnt, seconds = training_cost()
+    spared = sum(
+        one.comparison.full_reference_seconds - one.comparison.minima_reference_seconds - one.surrogate_seconds
+        for one in done
+    )
     table = [
         {
             "x": f"{row['x']:.3f}",
@@ -180,7 +209,7 @@ def main() -> None:
             "minima, surrogate + DFT": str(row["minima"]),
             "E − E(coarse) (eV)": f"{row['energy_difference']:+.3f}",
             "reconstruction": f"{row['coarse_bonds']} → {row['bonds']}",
-            "energy lowering (eV)": f"{row['energy_lowering']:.2f}",
+            "energy lowering (eV)": _lowering(row),
             "by transfer (eV)": "–" if row["transfer_gain"] is None else f"{row['transfer_gain']:.2f}",
             "speed-up": f"{row['speedup']:.2f}",
         }
@@ -191,14 +220,17 @@ def main() -> None:
         "# Every inequivalent vacancy of CdSe(x)Te(1-x)",
         "",
         "    defect-surrogate sweep examples/cdsete.yaml --out runs/alloy/sweep",
+        "    python benchmarks/alloy/lowest.py runs/alloy/sweep",
         "    python benchmarks/alloy/results.py runs/alloy/sweep",
         "",
         f"Surrogate: {report['surrogate']}; reference: {report['reference']}. **The reference is a stand-in for DFT**, and "
         "Γ only: figures beside the paper's say how the search does, not what the alloy is. Seed "
         f"{settings['alloy']['seed']}; one random supercell of 64 atoms for each composition; surrogate relaxed to "
-        f"{settings['surrogate']['force_tolerance']:g} eV/Å; of each vacancy the {settings['minima']['most_relaxed']} lowest "
-        f"surrogate minima, {settings['minima']['most_transferred']} that only transferred starts led to, "
-        "and `Unperturbed` relaxed at the reference level, and the coarse set of 14 to compare with. "
+        f"{settings['surrogate']['force_tolerance']:g} eV/Å; of each vacancy {settings['minima']['most_relaxed']} surrogate "
+        f"minima, the lowest of each motif first, {settings['minima']['most_transferred']} that only transferred starts led "
+        "to, "
+        f"{settings['transfer']['reference_minima']} that is the lowest of another environment at the reference level, if its "
+        "motif had not been found, and `Unperturbed` relaxed at the reference level, and the coarse set of 14 to compare with. "
         + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
         + ".",
         "",
@@ -209,13 +241,21 @@ def main() -> None:
         ),
         *markdown_table(headline),
         "",
-        f"*Found or lower*: at most {HIT_TOLERANCE} eV above the ground state of the coarse reference search; *lower*: by more "
+        f"*Found or lower*: at most {HIT_TOLERANCE} eV above the ground state of the coarse search; *lower*: by more "
         "than that. DFT saved counts `Unperturbed`, against the 14 of the coarse set; times are wall times of single-threaded "
-        "processes.",
+        "processes, without `Unperturbed`. The paper follows all minima; transfer, and the order of a budget, are "
+        "ours, and the order was chosen when the first composition had been searched. A minimum that own starts lead to is "
+        "represented by the lowest that ended there, which may be a transferred one.",
+        "",
+        f"What the surrogate has learnt from is not in these figures: {learnt} calculations, {seconds / 3600:.1f} h. "
+        f"The vacancies here spared {spared / 3600:.1f} h, {spared / len(done) / 60:.1f} min each: it is paid for after "
+        f"{seconds / (spared / len(done)):.0f} environments.",
         "",
         *markdown_table(table),
         "",
-        "No new bonds is T_d in the paper's table. By transfer: how much lower the minima of other environments led.",
+        "No new bonds is T_d in the paper's table. By transfer: how much lower the minima of other environments led than "
+        "other starts that were followed. The surrogate's minima are many because its force field has many shallow ones: most "
+        "starts end in one of their own, told apart at the default threshold; the paper gives none.",
         "",
         "## Hetero-bonds",
         "",
@@ -226,21 +266,14 @@ def main() -> None:
         "",
         "## Transfer of minima",
         "",
-        f"Offered to {len(gains)} vacancies, minima of other environments led lower by more than {HIT_TOLERANCE} eV in "
-        f"{sum(gain < -HIT_TOLERANCE for gain in gains)}.",
+        f"Offered to {len(gains)} vacancies, minima of other environments led lower than the other starts that were "
+        f"followed, by more than {HIT_TOLERANCE} eV, in {sum(gain < -HIT_TOLERANCE for gain in gains)}.",
         "",
         "## Budgets",
         "",
-        *markdown_table(
-            budget_rows(
-                compared,
-                reference_level(folder),
-                settings["minima"]["most_relaxed"],
-                settings["minima"]["most_transferred"],
-            )
-        ),
+        *markdown_table(budgets),
         "",
-        f"Energies over `Unperturbed` of the {minima} minima followed are off by {error:.2f} eV on average.",
+        f"Energy differences between the minima followed of a vacancy, {minima} pairs, are off by {error:.2f} eV on average.",
         "",
         "## Misses",
         "",

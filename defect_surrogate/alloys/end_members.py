@@ -78,7 +78,7 @@ class Alloy:
     def site_classes(self) -> tuple[int, ...]:
         """For each site of the supercell a number that it shares with those that the lattice's symmetry takes it to."""
         dataset = SpacegroupAnalyzer(self.cells[0], symprec=SYMMETRY_TOLERANCE).get_symmetry_dataset()
-        return tuple(int(number) for number in dataset.equivalent_atoms)
+        return tuple(int(number) for number in dataset.crystallographic_orbits)  # a supercell may have fewer operations
 
     def neighbours(self, site: int) -> tuple[int, ...]:
         """Find the nearest neighbours of a site in the end members' supercell, once for each site: their indices."""
@@ -214,7 +214,9 @@ def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = matcher.get_s2_like_s1(template, cell)
+        found = matcher.get_s2_like_s1(
+            template, cell.get_primitive_structure()
+        )  # a supercell is no multiple of other cells
     if found is None or [one.specie for one in found] != [one.specie for one in template]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from defect_surrogate.alloys import AlloyHost, Composition, Environment
-from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED, is_led
+from defect_surrogate.distortions import FROM_SURROGATE, TRANSFERRED, UNPERTURBED, is_led
 from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.alloy_schema import (
     ALLOY_SCHEMA_VERSION,
@@ -133,6 +133,7 @@ def environment_report(
         energy_difference=None if comparison is None else comparison.energy_difference,
         found_or_lower=None if comparison is None else comparison.hit,
         lower=None if comparison is None else comparison.new_ground_state,
+        unperturbed_bonds=_unperturbed_bonds(vacancy),
         transfer_gain=transfer_gain(vacancy),
         dft_saved=vacancy.dft_saved,
         speedup=None if comparison is None else comparison.speedup,
@@ -161,8 +162,8 @@ def transfer_gain(vacancy: VacancyReport) -> float | None:
     Returns
     -------
     float or None
-        E(lowest) − E(lowest that another start leads to), eV, at the reference level if there is a result, else at that of
-        the surrogate; None where nothing was offered, or nothing else has a result.
+        E(lowest) − E(lowest that the other starts followed lead to), eV, at the reference level if there is a result, else at
+        that of the surrogate; None where nothing was offered, or nothing else has a result.
     """
     surrogate = vacancy.surrogate_minima or ()
     offered = [*surrogate, *(vacancy.minima or ())]
@@ -239,9 +240,15 @@ def alloy_json(report: AlloyReport) -> str:
     return json.dumps(content, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
+def _unperturbed_bonds(vacancy: VacancyReport) -> str | None:
+    minima = vacancy.minima or vacancy.surrogate_minima or ()
+    return next((bonds_in_words(one.bonds) for one in minima if UNPERTURBED in one.labels), None)
+
+
 def _reached(minimum: MinimumReport, own: set[str]) -> bool:
     """Whether a start that is not transferred leads to a minimum of the reference level."""
-    return any(not is_led(label) or label.removesuffix(FROM_SURROGATE) in own for label in minimum.labels)
+    led = (label.removesuffix(FROM_SURROGATE) for label in minimum.labels if label.endswith(FROM_SURROGATE))
+    return any(not is_led(label) for label in minimum.labels) or any(label in own for label in led)
 
 
 def _kinds(bonds: Sequence[BondReport]) -> Counter[str]:

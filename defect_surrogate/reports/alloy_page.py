@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from defect_surrogate.metrics import HIT_TOLERANCE
 from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport, EnvironmentReport
-from defect_surrogate.reports.alloy_weights import at_one_level, row_weights
+from defect_surrogate.reports.alloy_weights import at_one_level, has_lowering, row_weights
 from defect_surrogate.reports.figures import NEUTRAL_COLOUR, REFERENCE_COLOUR, SURROGATE_COLOUR
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.html import Figure, figure_of, render
@@ -16,6 +16,8 @@ from defect_surrogate.reports.page import PAGE_FILE
 from defect_surrogate.reports.statements import in_ev
 
 # Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
+BAR_WIDTH = 0.05
+"""In x, of which compositions are rarely closer."""
 KIND_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 
 
@@ -101,8 +103,8 @@ def alloy_statements(report: AlloyReport) -> tuple[str, ...]:
     if gains := [row.transfer_gain for row in rows if row.transfer_gain is not None]:
         won = [gain for gain in gains if gain < -HIT_TOLERANCE]
         sentences.append(
-            f"Minima of other environments, offered as starts to {len(gains)} vacancies, led lower than all other starts in "
-            f"{len(won)}" + (f", by {in_ev(sum(won) / len(won))} on average." if won else ".")
+            f"Minima of other environments, offered as starts to {len(gains)} vacancies, led lower than the other starts "
+            f"followed in {len(won)}" + (f", by {in_ev(sum(won) / len(won))} on average." if won else ".")
         )
     sentences += [f"Warning: {name} was lost: {error}" for name, error in report.lost.items()]
     sentences += [
@@ -111,6 +113,10 @@ def alloy_statements(report: AlloyReport) -> tuple[str, ...]:
         for one in report.compositions
         if one.unfinished
     ]
+    if reconstructed := [f"{row.host}/{row.vacancy}" for row in rows if row.unperturbed_bonds not in (None, NO_BONDS)]:
+        sentences.append(
+            f"Unperturbed itself reconstructs in {', '.join(reconstructed)}: energy lowering is left out of means there."
+        )
     if unfinished := sum(row.unfinished + row.failures for row in rows):
         sentences.append(f"Warning: {unfinished} units of vacancies have no result.")
     return tuple(sentences)
@@ -184,7 +190,7 @@ def lowering_figure(report: AlloyReport) -> go.Figure:
     plotly.graph_objects.Figure
         Over x, or over names where more than two species mix.
     """
-    points = [(_position(one), row) for one, row in _pairs(report) if row.energy_lowering is not None]
+    points = [(_position(one), row) for one, row in _pairs(report) if has_lowering(row)]
     elements = list(dict.fromkeys(row.element for row in report.rows))
     figure = go.Figure(
         [
@@ -209,6 +215,8 @@ def _mean(report: AlloyReport, element: str, number: int) -> go.Scatter:
     means = [
         (_position(one), one.energy_lowering[element]) for one in report.compositions if element in one.energy_lowering
     ]
+    if all(one.x is not None for one in report.compositions):
+        means.sort()
     return go.Scatter(
         x=[x for x, _ in means],
         y=[mean for _, mean in means],
@@ -253,6 +261,8 @@ def bond_figure(report: AlloyReport) -> go.Figure:
         ]
     )
     figure.update_layout(_layout(report, "Share of vacancies"), barmode="stack")
+    if all(one.x is not None for one in report.compositions):
+        figure.update_traces(width=BAR_WIDTH)
     return figure
 
 

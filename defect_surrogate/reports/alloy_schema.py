@@ -65,9 +65,12 @@ class EnvironmentReport:
         Whether it is at most 0.05 eV above; null while that is not known.
     lower
         Whether it is more than 0.05 eV below; null while that is not known.
+    unperturbed_bonds
+        Kinds of new bonds of the relaxed ``Unperturbed``, from which energy lowering is counted, as in ``bonds``; where it has
+        any, the lowering is no measure of the reconstruction, and is left out of means. Null without a result.
     transfer_gain
-        How much the minima of other environments, offered as starts, brought the ground state down, eV, at most 0; null when
-        none were offered.
+        How much the minima of other environments, offered as starts, brought the ground state down below what the other starts
+        that were followed led to, eV, at most 0; null when none were offered.
     dft_saved
         Share of the reference relaxations: 1 − (those after the surrogate) / (structures of the coarse set); null without a
         surrogate.
@@ -106,6 +109,7 @@ class EnvironmentReport:
     energy_difference: float | None
     found_or_lower: bool | None
     lower: bool | None
+    unperturbed_bonds: str | None
     transfer_gain: float | None
     dft_saved: float | None
     speedup: float | None

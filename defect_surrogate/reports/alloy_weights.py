@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from defect_surrogate.alloys import Environment
+from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.reports.alloy_schema import EnvironmentReport, StatisticReport
 
 
@@ -64,12 +65,13 @@ def weighted_lowering(
     Returns
     -------
     tuple of dict
-        Mean in eV, and the sum of the probabilities that went into it, by element; of rows at one level of theory.
+        Mean in eV, and the sum of the probabilities that went into it, by element; of rows at one level of theory whose relaxed
+        ``Unperturbed`` has no new bonds, so that all are counted from alike.
     """
     means: dict[str, float] = {}
     covered: dict[str, float] = {}
     for element in dict.fromkeys(row.element for row in rows):
-        own = at_one_level([row for row in rows if row.element == element and row.energy_lowering is not None])
+        own = at_one_level([row for row in rows if row.element == element and has_lowering(row)])
         weights = row_weights(own, probabilities)
         total = math.fsum(weights)
         if total:
@@ -77,6 +79,11 @@ def weighted_lowering(
             means[element] = math.fsum(weight * (row.energy_lowering or 0.0) for row, weight in pairs) / total
             covered[element] = total
     return means, covered
+
+
+def has_lowering(row: EnvironmentReport) -> bool:
+    """Whether a row has an energy lowering that is counted from an ``Unperturbed`` without new bonds."""
+    return row.energy_lowering is not None and row.unperturbed_bonds in (None, NO_BONDS)
 
 
 def at_one_level(rows: Sequence[EnvironmentReport]) -> list[EnvironmentReport]:
