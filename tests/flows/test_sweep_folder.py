@@ -24,6 +24,20 @@ def test_a_sweep_is_opened_with_the_settings_it_was_made_with(tmp_path, sweep_se
     assert is_sweep(tmp_path / "run")
 
 
+def test_end_members_may_have_one_file_name(tmp_path, sweep_settings):
+    paths = []
+    for source in sweep_settings.alloy.end_members:
+        path = tmp_path / Path(source).stem / "POSCAR"
+        path.parent.mkdir()
+        path.write_text(Path(source).read_text())
+        paths.append(str(path))
+    settings = sweep_settings.model_copy(
+        update={"alloy": sweep_settings.alloy.model_copy(update={"end_members": paths})}
+    )
+    made = create_sweep(tmp_path / "run", settings, compositions=NAMES)
+    assert [Path(one).read_text() for one in made.settings.alloy.end_members] == [Path(p).read_text() for p in paths]
+
+
 def test_a_moved_sweep_is_still_one(tmp_path, sweep_settings):
     create_sweep(tmp_path / "run", sweep_settings, compositions=NAMES)
     (tmp_path / "run").rename(tmp_path / "moved")

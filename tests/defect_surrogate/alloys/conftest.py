@@ -43,6 +43,9 @@ CRYSTALS = {
     "CdSe-wurtzite": Structure.from_spacegroup(
         "P6_3mc", Lattice.hexagonal(4.30, 7.01), ["Cd", "Se"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.376]]
     ),
+    "CdS-wurtzite": Structure.from_spacegroup(
+        "P6_3mc", Lattice.hexagonal(4.14, 6.72), ["Cd", "S"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.376]]
+    ),
     "AgGaS2": chalcopyrite("Ga", 5.757, 10.304, 0.291),
     "AgInS2": chalcopyrite("In", 5.872, 11.214, 0.250),
 }

@@ -8,6 +8,7 @@ import pytest
 from defect_surrogate.alloys import make_alloy, read_end_members
 from defect_surrogate.alloys.end_members import averaged_cell
 from defect_surrogate.errors import AlloyError
+from defect_surrogate.settings import HostSettings
 
 
 def hosts(settings, *names, sublattice="Te", **keys):
@@ -49,6 +50,28 @@ def test_positions_are_averaged_where_the_prototype_leaves_them_free(settings):
     x = (0.291 + 0.250) / 2
     bond = np.sqrt((x * a) ** 2 + (a / 4) ** 2 + (c / 8) ** 2)
     assert np.sort(cell.distance_matrix[np.ix_(silver, sulphur)])[:, :4] == pytest.approx(bond, abs=1e-4)
+
+
+@pytest.mark.parametrize("names", [("CdTe", "CdSe"), ("AgGaS2", "AgInS2")])
+def test_a_supercell_need_be_no_multiple_of_the_files_cell(settings, names):
+    """That of the default settings has 54 atoms, of cells of eight."""
+    sublattice = {"CdTe": "Te"}.get(names[0], "Ga")
+    made = settings(*names, sublattice=sublattice, compositions=[0.5])
+    read = read_end_members(made.alloy, HostSettings(min_image_distance=12.0))
+    alloy = make_alloy(read, sublattice)
+    assert len(alloy.cells[0]) == len(alloy.cells[1])
+    for cell, host in zip(alloy.cells, read, strict=True):
+        per_atom = host.unit_cell.volume / len(host.unit_cell)
+        assert cell.volume / len(cell) == pytest.approx(per_atom)
+
+
+@pytest.mark.parametrize(
+    ("names", "sublattice", "kinds"), [(("CdSe-wurtzite", "CdS-wurtzite"), "Se", 2), (("Sb2S3", "Sb2Se3"), "S", 5)]
+)
+def test_kinds_of_sites_are_those_of_the_crystal_whatever_the_supercell(settings, names, sublattice, kinds):
+    made = settings(*names, sublattice=sublattice, compositions=[0.5])
+    alloy = make_alloy(read_end_members(made.alloy, HostSettings()), sublattice)
+    assert len(set(alloy.site_classes)) == kinds
 
 
 def test_five_species_on_the_cation_sublattice(settings):

@@ -97,6 +97,26 @@ def test_what_transfer_won(vacancy, hse):
     assert transfer_gain(vacancy(transferred="Bond_Distortion_-50.0%_Te1-Te2")) is None
 
 
+def test_a_reference_minimum_of_another_environment_is_not_a_start_of_its_own(vacancy, hse):
+    """Though the surrogate has a minimum of that label that an own start leads to as well."""
+    report = vacancy()
+    own = report.surrogate_minima[0]
+    own = dataclasses.replace(own, label="Transferred_4Se_1", labels=("Transferred_4Se_1", "Rattled"))
+    ground = dataclasses.replace(report.minima[0], label="Transferred_4Se_1", labels=("Transferred_4Se_1",))
+    report = dataclasses.replace(
+        report, surrogate_minima=(own, *report.surrogate_minima[1:]), minima=(ground, *report.minima[1:])
+    )
+    assert transfer_gain(report) == pytest.approx(hse[DIMER].energy - hse[TETRAHEDRON].energy)
+
+
+def test_where_unperturbed_reconstructs_its_lowering_is_in_no_mean(vacancy):
+    row = environment_report(vacancy(), host="CdTe-1", realisation=1, groups=GROUPS)
+    assert row.unperturbed_bonds == "no new bonds"
+    other = dataclasses.replace(row, unperturbed_bonds="Te–Te", energy_lowering=-9.0)
+    mean, _ = weighted_lowering([row, other], {(row.element, row.environment): 0.4})
+    assert mean == {"Cd": pytest.approx(row.energy_lowering)}
+
+
 def test_without_a_reference_the_surrogates_ground_state_is_shown(vacancy):
     row = environment_report(vacancy(reference=False), host="CdTe-1", realisation=1, groups=GROUPS)
     assert (row.bonds, row.energy_lowering) == ("Te–Te", pytest.approx(-0.5))
