@@ -19,6 +19,8 @@ from defect_surrogate.reports.statements import in_ev
 BAR_WIDTH = 0.05
 """In x, of which compositions are rarely closer."""
 KIND_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
+PATTERNS = ("", "/", "x", ".")
+"""Of bars, one after another when colours run out."""
 
 
 def write_alloy_page(report: AlloyReport, folder: Path) -> Path:
@@ -255,7 +257,10 @@ def bond_figure(report: AlloyReport) -> go.Figure:
                 x=[_position(one) for one in report.compositions],
                 y=[shares[kind].get(one.name, 0.0) for one in report.compositions],
                 name=kind,
-                marker={"color": NEUTRAL_COLOUR if kind == NO_BONDS else KIND_COLOURS[i % len(KIND_COLOURS)]},
+                marker={
+                    "color": NEUTRAL_COLOUR if kind == NO_BONDS else KIND_COLOURS[i % len(KIND_COLOURS)],
+                    "pattern": {"shape": PATTERNS[i // len(KIND_COLOURS) % len(PATTERNS)]},
+                },
             )
             for i, kind in enumerate(sorted(shares))
         ]

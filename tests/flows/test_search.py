@@ -5,13 +5,14 @@ import dataclasses
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from defect_surrogate.budget import followed
 from defect_surrogate.errors import HostError, PotentialError, ReferenceInputError
 from defect_surrogate.hosts import read_host
 from defect_surrogate.relaxation import structure_digest
-from defect_surrogate.settings import VacancySettings
+from defect_surrogate.settings import MinimaSettings, VacancySettings
 from defect_surrogate.surrogates import load_potential
 from defect_surrogate.vasp import reference_method
-from flows.search import search
+from flows.search import kind_of, search
 
 STARTS = ["Unperturbed", "Bond_Distortion_-60.0%", "Bond_Distortion_0.0%", "Bond_Distortion_60.0%", "Dimer"]
 
@@ -40,13 +41,16 @@ def test_reference_starts_where_the_surrogate_ended(host_file, settings, relaxer
         assert starts[f"{minimum.label}_from_surrogate"] == structure_digest(minimum.relaxation.structure)
 
 
-def test_a_budget_follows_the_lowest_minima_alone(host_file, settings, relaxer):
+def test_a_budget_follows_the_lowest_minima_of_each_motif_alone(host_file, settings, relaxer):
     content = settings.model_dump() | {"minima": {"most_relaxed": 2}}
     relax = {"relax_surrogate": relaxer({"Dimer": -101.0}), "relax_reference": relaxer()}
     (vacancy,) = search(str(host_file), type(settings).model_validate(content), **relax).vacancies
     assert len(vacancy.surrogate_minima) > 2
-    lowest = [f"{minimum.label}_from_surrogate" for minimum in vacancy.surrogate_minima[:2]]
-    assert labels(vacancy.reference) == ["Unperturbed", *lowest]
+    states = {"Cd": 2.0, "Te": -2.0}
+    kinds = [kind_of(one.relaxation.structure, vacancy.vacancy, states) for one in vacancy.surrogate_minima]
+    chosen = followed(vacancy.surrogate_minima, kinds, MinimaSettings(most_relaxed=2))
+    assert len(set(kinds)) > 1
+    assert labels(vacancy.reference) == ["Unperturbed", *(f"{minimum.label}_from_surrogate" for minimum in chosen)]
 
 
 def test_full_reference_adds_every_start_once(host_file, settings, relaxer):
