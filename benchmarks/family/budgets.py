@@ -1,10 +1,13 @@
-"""What smaller budgets would have found: hits and DFT saved, had fewer of the surrogate's lowest minima been followed."""
+"""What smaller budgets would have found: hits and DFT saved, had fewer of the surrogate's minima been followed."""
 
 from collections.abc import Iterator, Sequence
 
+from defect_surrogate.budget import followed
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
 from defect_surrogate.metrics import dft_saved, hit_rate, is_hit, mean_of_known
+from defect_surrogate.reconstruction import Bond, motif_kind
 from defect_surrogate.reports.schema import VacancyReport
+from defect_surrogate.settings import MinimaSettings
 
 
 def budget_rows(vacancies: Sequence[VacancyReport]) -> Iterator[tuple[str, float | None, float | None]]:
@@ -29,8 +32,10 @@ def budget_rows(vacancies: Sequence[VacancyReport]) -> Iterator[tuple[str, float
 
 
 def _followed(vacancy: VacancyReport, budget: int) -> list[str]:
-    followed = min(budget, vacancy.reference_relaxations - 1)
-    return [minimum.label + FROM_SURROGATE for minimum in (vacancy.surrogate_minima or ())[:followed]]
+    minima = vacancy.surrogate_minima or ()
+    kinds = [motif_kind(Bond(b.elements, b.sites, b.length) for b in one.bonds) for one in minima]
+    budgets = MinimaSettings(most_relaxed=min(budget, vacancy.reference_relaxations - 1))
+    return [minimum.label + FROM_SURROGATE for minimum in followed(minima, kinds, budgets)]
 
 
 def _hit(vacancy: VacancyReport, budget: int) -> bool:

@@ -214,9 +214,8 @@ def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = matcher.get_s2_like_s1(
-            template, cell.get_primitive_structure()
-        )  # a supercell is no multiple of other cells
+        primitive = cell.get_primitive_structure()  # of which every supercell is a multiple
+        found = matcher.get_s2_like_s1(template, primitive)
     if found is None or [one.specie for one in found] != [one.specie for one in template]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")
