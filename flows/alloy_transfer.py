@@ -6,6 +6,7 @@ environment, and the surrogate ranks too high, or has no minimum for, in another
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from defect_surrogate.alloys import Alloy, AlloyHost, Source, SweepSettings, transferred_starts
@@ -44,14 +45,9 @@ def with_transferred(
     ]
     extended = []
     for one in searches:
+        chosen = _most_alike(one, sources, settings.transfer.vacancies)
         new, duplicates = without_duplicates(
-            transferred_starts(
-                one.vacancy,
-                [source for source in sources if _can_learn(one, source)],
-                alloy,
-                host,
-                reach=settings.transfer.reach,
-            ),
+            transferred_starts(one.vacancy, chosen, alloy, host, reach=settings.transfer.reach),
             tolerance=settings.neighbours.duplicate_tolerance,
             among=one.sampling.structures,
         )
@@ -69,7 +65,8 @@ def with_reference_minima(
 ) -> list[VacancySearch]:
     """Offer each vacancy the lowest reference minima of the others whose motifs have not been found in it.
 
-    What a full reference search found is not offered, and does not count as found: it is there to be compared with.
+    What a full reference search found is not offered, and does not count as found: it is there to be compared with. Vacancies
+    of an element in one supercell have the same atoms: those lowest in energy come first.
 
     Parameters
     ----------
@@ -87,8 +84,10 @@ def with_reference_minima(
     list of VacancySearch
         The same, with starts at the reference level.
     """
-    ranked = sorted((lowering, i) for i, one in enumerate(searches) if (lowering := _lowering(one)) is not None)
-    sources = [Source(searches[i].vacancy, (_lowest(_led(searches[i])).structure,)) for _, i in ranked]
+    lowest = sorted(
+        ((_lowest(found), one.vacancy) for one in searches if (found := _led(one))), key=lambda pair: pair[0].energy
+    )
+    sources = [Source(vacancy, (relaxation.structure,)) for relaxation, vacancy in lowest]
     extended = []
     for one in searches:
         known = {NO_BONDS} | {kind_of(r.structure, one.vacancy, alloy.oxidation_states) for r in _led(one).values()}
@@ -113,6 +112,14 @@ def _can_learn(search: VacancySearch, source: Source) -> bool:
     return own.label != other.label and own.element == other.element
 
 
+def _most_alike(search: VacancySearch, sources: Sequence[Source], most: int) -> list[Source]:
+    """Choose the vacancies that a vacancy can learn from with the fewest neighbours of other elements, in the order given."""
+    own = Counter(search.vacancy.neighbours)
+    possible = [i for i, source in enumerate(sources) if _can_learn(search, source)]
+    unlike = {i: (own - Counter(sources[i].vacancy.neighbours)).total() for i in possible}
+    return [sources[i] for i in sorted(sorted(possible, key=lambda i: unlike[i])[:most])]
+
+
 def _led(search: VacancySearch) -> dict[str, Relaxation]:
     """Choose the reference relaxations that can be ranked, those of a full reference search left out."""
     return {
@@ -124,9 +131,3 @@ def _led(search: VacancySearch) -> dict[str, Relaxation]:
 
 def _lowest(relaxations: Mapping[str, Relaxation]) -> Relaxation:
     return min(relaxations.values(), key=lambda one: one.energy)
-
-
-def _lowering(search: VacancySearch) -> float | None:
-    """Return E(lowest) − E(Unperturbed) at the reference level, eV; None without the latter."""
-    found = _led(search)
-    return _lowest(found).energy - found[UNPERTURBED].energy if UNPERTURBED in found else None

@@ -27,7 +27,7 @@ from defect_surrogate.budget import followed
 from defect_surrogate.distortions import FROM_SURROGATE, is_led
 from defect_surrogate.markdown import markdown_table
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.reconstruction import NO_BONDS, Bond, motif_kind
+from defect_surrogate.reconstruction import NO_BONDS
 from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.reports.schema import HostReport, VacancyReport
@@ -61,9 +61,7 @@ def reference_level(folder: Path) -> dict[str, Relaxation]:
 def labels_followed(vacancy: VacancyReport, budget: int, transferred: int, rule: str) -> list[str]:
     """Labels of the reference relaxations that a budget asks for."""
     minima = vacancy.surrogate_minima or ()
-    kinds = [motif_kind(Bond(b.elements, b.sites, b.length) for b in one.bonds) for one in minima]
-    if rule == LOWEST:  # each a motif of its own
-        kinds = [str(i) for i in range(len(kinds))]
+    kinds = [one.kind if rule == MOTIF else str(rank) for rank, one in enumerate(minima)]  # by rank: each of its own
     budgets = MinimaSettings(most_relaxed=budget, most_transferred=transferred)
     return [f"{minimum.label}{FROM_SURROGATE}" for minimum in followed(minima, kinds, budgets)]
 
@@ -155,6 +153,8 @@ def main() -> None:
     compared = [
         (host, one) for _, host, one in every if one.comparison is not None and one.comparison.speedup is not None
     ]
+    if not compared:
+        raise SystemExit(f"{folder}: no vacancy has been searched at both levels yet")
     done = [one for _, one in compared]
     rows = [row for row in report["rows"] if row["speedup"] is not None]
     misses = [(place, host, one) for place, host, one in every if one.comparison and one.comparison.hit is False]

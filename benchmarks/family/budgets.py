@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from defect_surrogate.budget import followed
 from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED
 from defect_surrogate.metrics import dft_saved, hit_rate, is_hit, mean_of_known
-from defect_surrogate.reconstruction import Bond, motif_kind
 from defect_surrogate.reports.schema import VacancyReport
 from defect_surrogate.settings import MinimaSettings
 
@@ -33,7 +32,7 @@ def budget_rows(vacancies: Sequence[VacancyReport]) -> Iterator[tuple[str, float
 
 def _followed(vacancy: VacancyReport, budget: int) -> list[str]:
     minima = vacancy.surrogate_minima or ()
-    kinds = [motif_kind(Bond(b.elements, b.sites, b.length) for b in one.bonds) for one in minima]
+    kinds = [one.kind for one in minima]
     budgets = MinimaSettings(most_relaxed=min(budget, vacancy.reference_relaxations - 1))
     return [minimum.label + FROM_SURROGATE for minimum in followed(minima, kinds, budgets)]
 

@@ -80,7 +80,9 @@ def compositions_of(alloy: Alloy, settings: AlloySettings) -> tuple[Composition,
 def _composition(alloy: Alloy, asked: float | Mapping[str, float], tolerance: float) -> Composition:
     requested = _fractions(alloy, asked)
     counts = _whole(requested, len(alloy.sites))
-    for species, fraction, count in zip(alloy.species, requested, counts, strict=True):
+    for species, fraction, count in reversed(
+        list(zip(alloy.species, requested, counts, strict=True))
+    ):  # x before 1 - x
         achieved = count / len(alloy.sites)
         if abs(achieved - fraction) > tolerance:
             raise AlloyError(

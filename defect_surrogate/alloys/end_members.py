@@ -80,6 +80,16 @@ class Alloy:
         dataset = SpacegroupAnalyzer(self.cells[0], symprec=SYMMETRY_TOLERANCE).get_symmetry_dataset()
         return tuple(int(number) for number in dataset.crystallographic_orbits)  # a supercell may have fewer operations
 
+    @cached_property
+    def rotations(self) -> NDArray[np.float64]:
+        """Of the operations of the lattice, proper and improper, of Cartesian vectors, (m, 3, 3), in an order of their own."""
+        primitive, _ = _primitive(self.cells[0])
+        analyzer = SpacegroupAnalyzer(primitive, symprec=SYMMETRY_TOLERANCE)
+        operations = analyzer.get_space_group_operations()  # of a primitive cell, since a supercell may have fewer
+        to_cartesian = primitive.lattice.matrix.T
+        found = [to_cartesian @ one.rotation_matrix @ np.linalg.inv(to_cartesian) for one in operations]
+        return np.array(sorted(found, key=lambda one: tuple((np.round(one, 3) + 0.0).ravel())))
+
     def neighbours(self, site: int) -> tuple[int, ...]:
         """Find the nearest neighbours of a site in the end members' supercell, once for each site: their indices."""
         if site not in self._neighbours:
@@ -205,21 +215,31 @@ def _with_first_species(structure: Structure, mine: str, first: str) -> Structur
 def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index: int, *, of: int) -> Structure:
     """Return a cell as a supercell with the sites of the template, which is that of a host."""
     matcher = StructureMatcher(
-        ltol=LENGTH_TOLERANCE,
-        stol=SITE_TOLERANCE,
-        angle_tol=ANGLE_TOLERANCE,
-        primitive_cell=False,
-        scale=True,
-        attempt_supercell=True,
+        ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE, primitive_cell=False, scale=True
     )
+    primitive, of_site = _primitive(template)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        primitive = cell.get_primitive_structure()  # of which every supercell is a multiple
-        found = matcher.get_s2_like_s1(template, primitive)
-    if found is None or [one.specie for one in found] != [one.specie for one in template]:
+        found = matcher.get_s2_like_s1(primitive, _primitive(cell)[0])
+    if found is None or [one.specie for one in found] != [one.specie for one in primitive]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")
-    return Structure(template.lattice.matrix @ _stretch(template, found), found.species, found.frac_coords)
+    positions = primitive.lattice.get_fractional_coords(template.cart_coords)
+    images = np.round(positions - primitive.frac_coords[of_site])  # of the primitive cell, which site the template has
+    multiple = np.round(primitive.lattice.get_fractional_coords(template.lattice.matrix))
+    coordinates = (found.frac_coords[of_site] + images) @ np.linalg.inv(multiple)
+    return Structure(template.lattice.matrix @ _stretch(primitive, found), template.species, coordinates)
+
+
+def _primitive(structure: Structure) -> tuple[Structure, NDArray[np.int64]]:
+    """Return a primitive cell, not turned, and for each site of the structure that of the primitive cell it is an image of."""
+    dataset = SpacegroupAnalyzer(structure, symprec=SYMMETRY_TOLERANCE).get_symmetry_dataset()
+    _, first, of_site = np.unique(dataset.mapping_to_primitive, return_index=True, return_inverse=True)
+    species = [structure[int(i)].specie for i in first]
+    return (
+        Structure(dataset.primitive_lattice, species, structure.cart_coords[first], coords_are_cartesian=True),
+        of_site,
+    )
 
 
 def _space_group(structure: Structure) -> str:

@@ -9,6 +9,7 @@ atoms, which are drawn without putting back, middling environments are somewhat 
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from defect_surrogate.errors import AlloyError
 from defect_surrogate.minima import cosine_distance, site_fingerprint
 from defect_surrogate.settings import MinimaSettings, VacancySettings
 from defect_surrogate.vacancies import Vacancy, environment_in_words, make_vacancy
+
+PART = re.compile(r"(\d+)\s*([A-Z][a-z]?)")
 
 
 @dataclass(frozen=True)
@@ -187,12 +190,12 @@ def check_environments(name: str, environments: Sequence[Sequence[Environment]],
 
 
 def normalised(words: str) -> str:
-    """Write an environment as this module does, whatever the order and spaces: ``1Se+3 Te`` is ``3 Te + 1 Se``.
+    """Write an environment as this module does, whatever the order and spaces: ``1Se+3 Te`` and ``3Te1Se`` are ``3 Te + 1 Se``.
 
     Parameters
     ----------
     words
-        Numbers and symbols joined by ``+``.
+        Numbers and symbols of elements, joined by ``+`` or not.
 
     Returns
     -------
@@ -205,12 +208,10 @@ def normalised(words: str) -> str:
         If it is not of that form.
     """
     symbols: list[str] = []
-    for part in words.split("+"):
-        number = "".join(character for character in part if character.isdigit())
-        symbol = part.strip().removeprefix(number).strip()
-        if not number or not symbol.isalpha():
-            raise AlloyError(f"environment {words!r}: write numbers and symbols, such as '3 Te + 1 Se'")
+    for number, symbol in PART.findall(words):
         symbols += [symbol] * int(number)
+    if not symbols or PART.sub("", words).strip(" +"):
+        raise AlloyError(f"environment {words!r}: write numbers and symbols, such as '3 Te + 1 Se'")
     return environment_in_words(symbols)
 
 

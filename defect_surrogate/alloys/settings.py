@@ -6,11 +6,15 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from defect_surrogate.settings import SearchSettings, Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Fractions = Annotated[
+    Annotated[Fraction, Tag("x")] | Annotated[dict[str, Fraction], Tag("fractions")],
+    Discriminator(lambda given: "fractions" if isinstance(given, dict) else "x"),  # so that a fault is named once
+]
 
 
 class AlloySettings(Section):
@@ -22,7 +26,7 @@ class AlloySettings(Section):
         "sublattice, all of one prototype.",
     )
     sublattice: str = Field(description="Element of the first end member whose sites are mixed.")
-    compositions: list[Fraction | dict[str, Fraction]] = Field(
+    compositions: list[Fractions] = Field(
         min_length=1,
         description="Of two species the fraction x of the second end member's; of more the fraction of each, e.g. "
         "{Ga: 0.5, In: 0.5}.",
@@ -109,6 +113,12 @@ class TransferSettings(Section):
         ge=0,
         description="Lowest surrogate minima of each environment that are offered to each other environment of its supercell; "
         "none if 0.",
+    )
+    vacancies: int = Field(
+        8,
+        ge=1,
+        description="Most vacancies of a supercell whose minima are offered to one: those with the fewest neighbours of other "
+        "elements.",
     )
     reference_minima: int = Field(
         1,

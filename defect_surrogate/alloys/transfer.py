@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+from pymatgen.util.coord import pbc_shortest_vectors
 
 from defect_surrogate.alloys.end_members import SYMMETRY_TOLERANCE, Alloy
 from defect_surrogate.alloys.supercells import AlloyHost
@@ -62,13 +62,13 @@ def transferred_starts(
         Labelled e.g. ``Transferred_3Te1Se_1`` after the environment and the rank of the minimum. One with two atoms closer than
         1 Å is left out. None come from a vacancy on another kind of site of the lattice.
     """
-    lattice = _Lattice(alloy.cells[0], host)
+    supercell = host.host.supercell
     starts = []
     for source in sources:
-        ways = lattice.ways(source.vacancy.site_index, target.site_index)
+        around = _around(supercell, source.vacancy.site_index, reach)
+        ways = _ways(alloy, host, source.vacancy.site_index, target.site_index, around)
         for rank, minimum in enumerate(source.minima if ways else (), start=1):
-            displacements = _displacements(minimum, source.vacancy, host.host.supercell)
-            structure = _mapped(displacements, source.vacancy, target, host.host.supercell, ways, reach=reach)
+            structure = _mapped(_displacements(minimum, source.vacancy, supercell), target, supercell, ways, around)
             if closest_distance(structure) >= CLOSEST:
                 label = f"{TRANSFERRED}{source.vacancy.name.split('_', 2)[2]}_{rank}"
                 starts.append(SamplingStructure(target, label, structure, None))
@@ -77,33 +77,32 @@ def transferred_starts(
 
 @dataclass(frozen=True)
 class _Way:
-    """An operation of the lattice that takes one site to another."""
+    """An operation of the lattice that takes one site, and those around it, to another."""
 
     rotation: NDArray[np.float64]  # of Cartesian vectors, (3, 3)
-    image: NDArray[np.int64]  # site of the supercell that each site is taken to, (n,)
+    image: NDArray[np.int64]  # site of the supercell that each of those around is taken to, (k,)
 
 
-class _Lattice:
-    """The lattice of the end members, species of the mixing sublattice aside, with the sites of an alloy's supercell."""
+def _around(supercell: Structure, site: int, reach: float) -> NDArray[np.int64]:
+    """Return the sites of a supercell within reach of one, this one left out."""
+    distances = supercell.lattice.get_all_distances(supercell.frac_coords[site], supercell.frac_coords)[0]
+    return np.flatnonzero((distances <= reach) & (np.arange(len(supercell)) != site))
 
-    def __init__(self, cell: Structure, host: AlloyHost) -> None:
-        self._cell = Structure(
-            cell.lattice, [cell[i].specie for i in host.end_member_sites], cell.frac_coords[list(host.end_member_sites)]
-        )
-        self._operations = SpacegroupAnalyzer(self._cell, symprec=SYMMETRY_TOLERANCE).get_space_group_operations()
 
-    def ways(self, source: int, target: int) -> list[_Way]:
-        """Find the operations that take one site of the supercell to another, by their indices."""
-        coordinates, lattice = self._cell.frac_coords, self._cell.lattice
-        found = []
-        for operation in self._operations:
-            taken = operation.operate_multi(coordinates)
-            if lattice.get_all_distances(taken[source], coordinates[target])[0, 0] > SYMMETRY_TOLERANCE:
-                continue
-            image = lattice.get_all_distances(taken, coordinates).argmin(axis=1)
-            rotation = lattice.matrix.T @ operation.rotation_matrix @ np.linalg.inv(lattice.matrix.T)
-            found.append(_Way(rotation, image))
-        return found
+def _ways(alloy: Alloy, host: AlloyHost, source: int, target: int, around: NDArray[np.int64]) -> list[_Way]:
+    """Find the operations that take one site of the supercell, and those around it, to another, by their indices."""
+    order = list(host.end_member_sites)
+    if alloy.site_classes[order[source]] != alloy.site_classes[order[target]]:
+        return []
+    lattice, coordinates = alloy.cells[0].lattice, alloy.cells[0].frac_coords[order]
+    vectors = pbc_shortest_vectors(lattice, coordinates[source], coordinates[around])[0]
+    found = []
+    for rotation in alloy.rotations:
+        landed = coordinates[target] + vectors @ rotation.T @ lattice.inv_matrix
+        distances = lattice.get_all_distances(landed, coordinates)
+        if np.all(distances.min(axis=1) <= SYMMETRY_TOLERANCE):
+            found.append(_Way(rotation, distances.argmin(axis=1)))
+    return found
 
 
 def _displacements(relaxed: Structure, vacancy: Vacancy, supercell: Structure) -> NDArray[np.float64]:
@@ -116,20 +115,18 @@ def _displacements(relaxed: Structure, vacancy: Vacancy, supercell: Structure) -
 
 def _mapped(
     displacements: NDArray[np.float64],
-    source: Vacancy,
     target: Vacancy,
     supercell: Structure,
     ways: Sequence[_Way],
-    *,
-    reach: float,
+    around: NDArray[np.int64],
 ) -> Structure:
-    centre = supercell.frac_coords[source.site_index]
-    near = supercell.lattice.get_all_distances(centre, supercell.frac_coords)[0] <= reach
-    lengths = np.linalg.norm(displacements, axis=1) * near
+    moved_by = displacements[around]
+    lengths = np.linalg.norm(moved_by, axis=1)
     symbols = np.array([site.specie.symbol for site in supercell])
-    way = max(ways, key=lambda one: float(lengths[symbols == symbols[one.image]].sum()))
+    kept_species = [float(lengths[symbols[around] == symbols[way.image]].sum()) for way in ways]
+    way = ways[int(np.argmax(np.round(kept_species, 3)))]  # the first of equals, whatever the last digits
     moved = np.zeros_like(displacements)
-    moved[way.image[near]] = displacements[near] @ way.rotation.T
+    moved[way.image] = moved_by @ way.rotation.T
     coordinates = supercell.cart_coords + moved
     kept = np.arange(len(supercell)) != target.site_index
     return Structure(supercell.lattice, symbols[kept].tolist(), coordinates[kept], coords_are_cartesian=True)

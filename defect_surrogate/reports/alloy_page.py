@@ -208,7 +208,6 @@ def lowering_figure(report: AlloyReport) -> go.Figure:
             *(_mean(report, element, number) for number, element in enumerate(elements)),
         ]
     )
-    figure.add_hline(y=0, line={"dash": "dash", "width": 1, "color": NEUTRAL_COLOUR})
     figure.update_layout(_layout(report, "E(ground state) − E(Unperturbed) (eV)"))
     return figure
 

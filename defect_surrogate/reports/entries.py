@@ -6,6 +6,8 @@ Part of the schema of ``campaign.json``; ``schema`` says the units and what null
 from dataclasses import dataclass
 from typing import Literal
 
+from defect_surrogate.reconstruction import Bond, motif_kind
+
 
 @dataclass(frozen=True)
 class BondReport:
@@ -61,6 +63,11 @@ class MinimumReport:
     motif: str
     bonds: tuple[BondReport, ...]
     structure_file: str
+
+    @property
+    def kind(self) -> str:
+        """Its motif without lengths, e.g. ``Te trimer (chain)``, by which a budget takes turns."""
+        return motif_kind(Bond(one.elements, one.sites, one.length) for one in self.bonds)
 
 
 @dataclass(frozen=True)

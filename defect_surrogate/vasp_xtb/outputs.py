@@ -32,6 +32,11 @@ class OutputFiles:
         The run.
     console
         Standard output, of which custodian makes vasp.out.
+
+    Attributes
+    ----------
+    job
+        The run.
     """
 
     def __init__(self, job: Job, console: TextIO) -> None:

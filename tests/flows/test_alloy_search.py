@@ -73,6 +73,21 @@ def test_minima_are_offered_to_other_environments(sweep_settings, relaxer):
         assert len(own) + len(vacancy.sampling.duplicates) <= 3
 
 
+def test_minima_are_offered_by_the_vacancies_most_alike(sweep_settings, relaxer):
+    settings = changed(sweep_settings, environments={"representatives": 3}, transfer={"vacancies": 1})
+    found = searched(settings, relaxer)
+    sources = {
+        one.vacancy.label: {label.split("_")[1] for label in labels(one.surrogate) if label.startswith("Transferred")}
+        for one in found.hosts[0].vacancies
+    }
+    assert sources == {
+        "v_Cd_2Te1Se_0": {"2Te1Se.2"},
+        "v_Cd_2Te1Se.2_0": {"2Te1Se"},
+        "v_Cd_2Te1Se.3_0": {"2Te1Se"},
+        "v_Cd_3Te_0": {"2Te1Se"},
+    }
+
+
 def test_reference_minima_go_where_their_motif_has_not_been_found(sweep_settings, relaxer):
     """One minimum of each is followed: Se–Te of one environment, Te–Te of the other, which is low, and offered to the first."""
     settings = changed(sweep_settings, transfer={"minima": 0}, minima={"most_relaxed": 1})
@@ -134,7 +149,7 @@ def test_units_are_the_same_each_time(sweep_settings, relaxer):
     ("sections", "error", "message"),
     [
         ({"alloy": {"sublattice": "S"}}, AlloyError, "no sublattice of S"),
-        ({"alloy": {"compositions": [0.3]}}, AlloyError, "0.7 of Te cannot be had on 4 sites"),
+        ({"alloy": {"compositions": [0.3]}}, AlloyError, "0.3 of Se cannot be had on 4 sites"),
         (
             {"environments": {"only": ["4 Te"]}},
             AlloyError,

@@ -129,7 +129,12 @@ def test_environments_that_are_not_there_are_refused(hosts, found, cdsete_settin
         check_environments("CdTe", environments, settings)
 
 
-@pytest.mark.parametrize("words", ["Te", "4", "4 Te, 1 Se", ""])
+@pytest.mark.parametrize("words", ["3 Te + 1 Se", "1Se+3 Te", "3Te1Se", " 1 Se 3 Te "])
+def test_words_are_read_in_any_order_and_as_in_names(words):
+    assert normalised(words) == "3 Te + 1 Se"
+
+
+@pytest.mark.parametrize("words", ["Te", "4", "4 Te, 1 Se", "3 te", "3 Te - 1 Se", ""])
 def test_words_that_are_no_environment_are_refused(words):
     with pytest.raises(AlloyError, match="write numbers and symbols"):
         normalised(words)

@@ -1,5 +1,7 @@
 """Minima carried from one environment to another by the symmetry of the lattice."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,36 @@ def test_starts_with_atoms_too_close_are_left_out(cdsete, host, vacancies):
     source = vacancies["4Te"]
     one = Source(source, (dimer(source, "Te", "Te", length=0.9),))
     assert transferred_starts(vacancies["4Se"], [one], cdsete, host, reach=5.0) == ()
+
+
+@pytest.mark.parametrize(
+    "matrix", [np.diag([4, 3, 3]), [[3, 0, 0], [0, 3, 0], [0, 0, 3]], [[4, 1, 0], [0, 3, 0], [1, 0, 3]]]
+)
+def test_every_operation_of_the_crystal_carries_minima_whatever_the_supercell(settings, matrix):
+    """A dimer is carried onto the one pair of its elements, though few operations keep the supercell."""
+    made = settings("CdTe", "CdSe", sublattice="Te", compositions=[0.5])
+    cells = [
+        dataclasses.replace(one, supercell=(one.unit_cell.get_primitive_structure() * matrix).get_sorted_structure())
+        for one in read_end_members(made.alloy, made.host)
+    ]
+    alloy = make_alloy(cells, "Te")
+    (composition,) = compositions_of(alloy, made.alloy)
+    host = alloy_host(alloy, composition, 1, made.alloy)
+    found = find_environments(alloy, host, ["Cd"], made.environments, made.minima)
+    sites = environment_vacancies(
+        host, found, made.environments.model_copy(update={"representatives": 3}), VacancySettings(), seed=3
+    )
+    targets = [one for one in sites if one.neighbours.count("Te") == 2]
+    sources = [one for one in sites if one.neighbours.count("Te") > 2]
+    assert targets
+    assert sources
+    for target in targets:
+        for source in sources:
+            carried = Source(source, (dimer(source, "Te", "Te", length=2.6),))
+            (start,) = transferred_starts(target, [carried], alloy, host, reach=3.5)
+            pair, distance = closest_pair(start.structure, target)
+            assert pair == {"Te"}
+            assert distance == pytest.approx(2.6, abs=0.02)
 
 
 def test_nothing_comes_from_another_kind_of_site(settings):
