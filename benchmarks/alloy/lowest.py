@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from results import LOWEST, labels_followed, searched
+from rules import LOWEST, labels_followed, searched
 
 from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.relaxation import Unit
