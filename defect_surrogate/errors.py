@@ -1,6 +1,6 @@
 """The errors a user meets. Each names the object and the value; bad input is told apart from broken work.
 
-``InputError`` and its subclasses can only be mended by the user, so no flow retries them. The others may pass on another
+``InputError`` and its subclasses can only be mended by the user, so no flow retries them. Most others may pass on another
 attempt. A relaxation that does not converge, or that diverges, is no error but a result: see ``Relaxation.reason``.
 """
 
@@ -55,6 +55,10 @@ class ReferenceInputError(InputError):
 
 class ReferenceRunError(DefectSurrogateError):
     """A reference calculation ended without a result that can be believed."""
+
+
+class ReferenceDivergedError(ReferenceRunError):
+    """A reference calculation left what is physical; the same input would again, so no flow retries it."""
 
 
 class ArchiveError(DefectSurrogateError):

@@ -73,7 +73,7 @@ def with_surrogate(folder: WorkFolder, settings: SearchSettings) -> Relax:
         by_surrogate = relax_with_surrogate.with_options(task_runner=workers)
         return by_surrogate(Batch(works=tuple(works)), folder.archive.root, settings.surrogate, settings.workers)
 
-    return relax
+    return _once(relax)
 
 
 def with_reference(folder: WorkFolder, workers: WorkerSettings) -> Relax:
@@ -98,7 +98,20 @@ def with_reference(folder: WorkFolder, workers: WorkerSettings) -> Relax:
         by_reference = relax_with_reference.with_options(task_runner=runner)
         return by_reference(Batch(works=tuple(works)), folder.archive.root, workers)
 
-    return relax
+    return _once(relax)
+
+
+def _once(relax: Relax) -> Relax:
+    """Leave out what broke when it was asked for before: a search that asks again, for more, does not mean it tried anew."""
+    broke: set[str] = set()
+
+    def relax_once(works: Sequence[Work]) -> dict[str, Relaxation]:
+        left = [work for work in works if work.unit.key not in broke]
+        found = relax(left)
+        broke.update(work.unit.key for work in left if work.unit.name not in found)
+        return found
+
+    return relax_once
 
 
 @flow(name="relax-with-surrogate", flow_run_name=batch_name, persist_result=False)

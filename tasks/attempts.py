@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.tasks import Task
 
-from defect_surrogate.errors import InputError, StoppedError
+from defect_surrogate.errors import InputError, ReferenceDivergedError, StoppedError
 
 
 def unit_name() -> str:
@@ -15,5 +15,5 @@ def unit_name() -> str:
 
 
 def may_pass_next_time(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether another attempt can help: not for input that only the user can mend, nor if it was told to stop."""
-    return not isinstance(state.result(raise_on_failure=False), (InputError, StoppedError))
+    """Return whether another attempt can help: not if it would end alike, the user has to mend it, or it was told to stop."""
+    return not isinstance(state.result(raise_on_failure=False), (InputError, StoppedError, ReferenceDivergedError))

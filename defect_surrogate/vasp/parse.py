@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from defect_surrogate.errors import ReferenceRunError
+from defect_surrogate.errors import ReferenceDivergedError, ReferenceRunError
 from defect_surrogate.relaxation import Frame, Provenance, Reason, Relaxation, digest, max_force
 from defect_surrogate.vasp.outputs import VaspOutput, find_output, read_outcar, read_text, read_vasprun
 
@@ -141,7 +141,7 @@ def _believed(output: VaspOutput) -> tuple[Frame, ...]:
         )
     number, last = kept[-1]
     if _is_absurd(last):
-        raise ReferenceRunError(
+        raise ReferenceDivergedError(
             f"{output.source}: ionic step {number}: energy {last.energy:g} eV and force {max_force(last.forces):g} eV/Å "
             f"are absurd (limits {LARGEST_ENERGY:g} eV per atom, {LARGEST_FORCE:g} eV/Å)"
         )

@@ -63,6 +63,21 @@ def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is
     assert (failure.name, failure.message) == ("CdTe/v_Cd_0/poison/surrogate", "its worker died")
 
 
+def test_what_broke_is_not_tried_again_when_a_search_asks_for_more(cluster_crystal):
+    asked = []
+
+    def relax(wanted):
+        asked.append([work.unit.label for work in wanted])
+        return {work.unit.name: "relaxed" for work in wanted if work.unit.label != "poison"}
+
+    once, first = batches._once(relax), works(cluster_crystal, "a", "poison")
+    assert list(once(first)) == ["CdTe/v_Cd_0/a/surrogate"]
+    assert list(once([*first, *works(cluster_crystal, "b")])) == ["CdTe/v_Cd_0/a/surrogate", "CdTe/v_Cd_0/b/surrogate"]
+    assert asked == [["a", "poison"], ["a", "b"]]
+    batches._once(relax)(first)  # another run does
+    assert asked[-1] == ["a", "poison"]
+
+
 @pytest.mark.parametrize("together", [1, 100])
 def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, monkeypatch, together):
     archive = Archive(tmp_path)

@@ -3,7 +3,13 @@
 import pytest
 from prefect.states import Failed
 
-from defect_surrogate.errors import ArchiveError, PotentialError, ReferenceInputError, ReferenceRunError
+from defect_surrogate.errors import (
+    ArchiveError,
+    PotentialError,
+    ReferenceDivergedError,
+    ReferenceInputError,
+    ReferenceRunError,
+)
 from tasks.attempts import may_pass_next_time
 
 
@@ -15,7 +21,8 @@ from tasks.attempts import may_pass_next_time
         (MemoryError(), True),
         (PotentialError("no such force field"), False),
         (ReferenceInputError("no executable"), False),
+        (ReferenceDivergedError("energy -55442 eV"), False),
     ],
 )
-def test_only_input_errors_are_final(error, again):
+def test_what_would_end_alike_is_final(error, again):
     assert may_pass_next_time(None, None, Failed(data=error)) is again

@@ -11,7 +11,7 @@ from ase.io import read
 from ase.units import GPa
 from pymatgen.io.vasp.outputs import Vasprun
 
-from defect_surrogate.errors import ReferenceRunError
+from defect_surrogate.errors import ReferenceDivergedError, ReferenceRunError
 from defect_surrogate.vasp import parse_run
 
 ASE_VASP = Path(ase.test.__file__).parent / "testdata" / "vasp"
@@ -203,7 +203,7 @@ def test_overflowing_forces_in_outcar_are_a_failure(directory):
 
 def test_absurd_force_on_the_last_step_is_a_failure(directory):
     _edit(directory / "vasprun.xml", r'(<varray name="forces">\s*<v>)\s*\S+', r"\g<1> 4321.0")
-    with pytest.raises(ReferenceRunError, match=r"ionic step \d+: energy .* and force 4321 eV/Å are absurd"):
+    with pytest.raises(ReferenceDivergedError, match=r"ionic step \d+: energy .* and force 4321 eV/Å are absurd"):
         parse_run(directory)
 
 
