@@ -103,12 +103,12 @@ def with_reference(folder: WorkFolder, workers: WorkerSettings) -> Relax:
 
 def _once(relax: Relax) -> Relax:
     """Leave out what broke when it was asked for before: a search that asks again, for more, does not mean it tried anew."""
-    broke: set[str] = set()
+    broke: set[tuple[str, str]] = set()
 
     def relax_once(works: Sequence[Work]) -> dict[str, Relaxation]:
-        left = [work for work in works if work.unit.key not in broke]
+        left = [work for work in works if (work.unit.name, work.unit.key) not in broke]
         found = relax(left)
-        broke.update(work.unit.key for work in left if work.unit.name not in found)
+        broke.update((work.unit.name, work.unit.key) for work in left if work.unit.name not in found)
         return found
 
     return relax_once
