@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from rules import LOWEST, labels_followed, searched
+from rules import LOWEST, Relaxations, labels_followed, searched
 
 from defect_surrogate.distortions import FROM_SURROGATE
 from defect_surrogate.relaxation import Unit
@@ -28,13 +28,13 @@ def main() -> None:
     """Relax what is missing, as many at once as the sweep did."""
     sweep = open_sweep(Path(sys.argv[1]))
     settings, archive = sweep.settings, sweep.archive
-    relaxed = {one.name: one.relaxation for one in archive.records()}
+    relaxed = Relaxations(sweep.path)
     with ProcessPoolExecutor(settings.workers.reference) as pool:
         running = []
         for _, host, vacancy in searched(sweep.path):
             budgets = settings.minima
             for label in labels_followed(vacancy, budgets.most_relaxed, budgets.most_transferred, LOWEST):
-                start = relaxed[f"{host.name}/{vacancy.name}/{label.removesuffix(FROM_SURROGATE)}/surrogate"].structure
+                start = relaxed.start(host, vacancy, label.removesuffix(FROM_SURROGATE))
                 method = reference_method(start, settings.reference, cell="defect", charge=vacancy.charge)
                 unit = Unit(host.name, vacancy.name, label, "reference", start, method.digest)
                 running.append(pool.submit(relax, unit, method, archive.root))

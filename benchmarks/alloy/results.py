@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "family"))
 
 from explain import explain_miss
 from pictures import draw_miss
-from rules import MOTIF, budget_rows, ranking, reference_level, searched
+from rules import MOTIF, Relaxations, budget_rows, ranking, searched
 
 from defect_surrogate.archive import Archive
 from defect_surrogate.markdown import markdown_table
@@ -86,7 +86,7 @@ def main() -> None:
     }
     budgets = budget_rows(
         compared,
-        reference_level(folder),
+        Relaxations(folder),
         settings["minima"]["most_relaxed"],
         settings["minima"]["most_transferred"],
     )

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from pymatgen.core import Structure
+
 from defect_surrogate.archive import Archive
 from defect_surrogate.budget import followed
-from defect_surrogate.distortions import FROM_SURROGATE, is_led
+from defect_surrogate.distortions import FROM_SURROGATE, UNPERTURBED, is_led
 from defect_surrogate.metrics import HIT_TOLERANCE
-from defect_surrogate.relaxation import Relaxation
+from defect_surrogate.relaxation import Relaxation, structure_digest
 from defect_surrogate.reports.files import read_campaign
 from defect_surrogate.reports.schema import HostReport, VacancyReport
 from defect_surrogate.settings import MinimaSettings
@@ -28,11 +30,29 @@ def searched(folder: Path) -> list[tuple[Path, HostReport, VacancyReport]]:
     return found
 
 
-def reference_level(folder: Path) -> dict[str, Relaxation]:
-    """Every finished reference relaxation of a sweep, by the name of its unit, those of benchmarks/alloy/lowest.py too."""
-    return {
-        one.name: one.relaxation for one in Archive(folder / "archive").records() if one.name.endswith("/reference")
-    }
+class Relaxations:
+    """What the archive of a sweep has, found by name and by what a unit started from: starts of one name may have changed."""
+
+    def __init__(self, folder: Path) -> None:
+        records = list(Archive(folder / "archive").records())
+        self._by_key = {(one.name, one.key): one.relaxation for one in records}
+        self._by_start = {(one.name, structure_digest(one.start)): one.relaxation for one in records}
+
+    def start(self, host: HostReport, vacancy: VacancyReport, label: str) -> Structure:
+        """Structure at which the surrogate's relaxation of a start ended."""
+        (key,) = (one.key for one in vacancy.relaxations if (one.level, one.label) == ("surrogate", label))
+        return self._by_key[f"{host.name}/{vacancy.name}/{label}/surrogate", key].structure
+
+    def reference(self, host: HostReport, vacancy: VacancyReport, label: str) -> Relaxation | None:
+        """Relaxation at the reference level, of the sweep or of benchmarks/alloy/lowest.py."""
+        name = f"{host.name}/{vacancy.name}/{label}/reference"
+        for one in vacancy.relaxations:
+            if (one.level, one.label) == ("reference", label):
+                return self._by_key[name, one.key]
+        if not label.endswith(FROM_SURROGATE):
+            return None
+        start = self.start(host, vacancy, label.removesuffix(FROM_SURROGATE))
+        return self._by_start.get((name, structure_digest(start)))
 
 
 def labels_followed(vacancy: VacancyReport, budget: int, transferred: int, rule: str) -> list[str]:
@@ -44,7 +64,7 @@ def labels_followed(vacancy: VacancyReport, budget: int, transferred: int, rule:
 
 
 def budget_rows(
-    vacancies: Sequence[tuple[HostReport, VacancyReport]], relaxations: dict[str, Relaxation], most: int, extra: int
+    vacancies: Sequence[tuple[HostReport, VacancyReport]], relaxations: Relaxations, most: int, extra: int
 ) -> list[dict[str, str]]:
     """Say what budgets find; the last row is the sweep as it was run."""
     plans = [
@@ -62,22 +82,24 @@ def budget_rows(
     for rule, budget, labels_of in plans:
         differences, speedups, relaxed, missing = [], [], 0, 0
         for host, one in vacancies:
-            names = [f"{host.name}/{one.name}/{label}/reference" for label in ("Unperturbed", *labels_of(one))]
-            done = {name: relaxations[name] for name in names if name in relaxations}
-            missing += len(names) - len(done)
+            labels = [UNPERTURBED, *labels_of(one)]
+            found = {label: relaxations.reference(host, one, label) for label in labels}
+            done = {label: relaxation for label, relaxation in found.items() if relaxation is not None}
+            broke = {failure.unit.split("/")[2] for failure in one.failures}  # relaxed, and nothing came of it
+            missing += len(set(labels) - done.keys() - broke)
             lowest = min(r.energy for r in done.values() if r.rankable)
             differences.append(lowest - one.full_reference_minima[0].energy)
-            minima = sum(r.provenance.seconds for name, r in done.items() if name != names[0])
+            minima = sum(r.provenance.seconds for label, r in done.items() if label != UNPERTURBED)
             surrogate = sum(r.seconds or 0.0 for r in one.relaxations if r.level == "surrogate")
             speedups.append(one.comparison.full_reference_seconds / (minima + surrogate))
-            relaxed += len(names)
+            relaxed += len(labels)
         lower = [one for one in differences if one < -HIT_TOLERANCE]
-        found = f"{sum(one <= HIT_TOLERANCE for one in differences)} of {len(differences)}"
+        reached = f"{sum(one <= HIT_TOLERANCE for one in differences)} of {len(differences)}"
         rows.append(
             {
                 "first": rule,
                 "minima followed": budget,
-                "found or lower": f"{missing} not relaxed" if missing else found,
+                "found or lower": f"{missing} not relaxed" if missing else reached,
                 "lower": "–" if missing else str(len(lower)),
                 "mean lowering (eV)": f"{statistics.fmean(lower):.2f}" if lower and not missing else "–",
                 "largest miss (eV)": "–" if missing else f"{max(0.0, *differences):.2f}",
