@@ -25,7 +25,8 @@ from tasks.surrogate import relax_cell_units, relax_surrogate_units
 logger = logging.getLogger(__name__)
 
 BATCHES = 4
-"""Most batches of structures that a worker gets at once, so that others find work to the end (our choice)."""
+"""Most batches of structures that a worker gets in one task, so that others find work to the end (our choice). On a CPU a batch
+is one structure, and a task of its own would cost half as much as its relaxation."""
 
 
 class Batch(BaseModel):
@@ -143,7 +144,7 @@ def relax_with_surrogate(
         archive_root,
         lambda group: relax.submit(tuple(work.unit for work in group), archive_root, settings),
         in_flight=workers.surrogate,
-        together=structures_at_once(settings),
+        most=BATCHES * structures_at_once(settings),
     )
 
 
@@ -172,20 +173,18 @@ def relax_with_reference(batch: Batch, archive_root: Path, workers: WorkerSettin
         archive_root,
         lambda group: relax.submit(group[0].unit, methods[group[0].unit.name], archive_root),
         in_flight=workers.reference,
-        together=1,
+        most=1,
     )
 
 
-def _relaxed(
-    batch: Batch, archive_root: Path, submit: Submit, *, in_flight: int, together: int
-) -> dict[str, Relaxation]:
+def _relaxed(batch: Batch, archive_root: Path, submit: Submit, *, in_flight: int, most: int) -> dict[str, Relaxation]:
     archive = Archive(archive_root)
     looked_up = {work.unit.name: archive.find(work.unit) for work in batch.works}
     found = {name: relaxation for name, relaxation in looked_up.items() if relaxation is not None}
     missing = [work for work in batch.works if work.unit.name not in found]
     if found:
         logger.info("%s: %d of them in the archive already", batch_name(), len(found))
-    waiting = deque(_groups(missing, together=together, workers=in_flight))
+    waiting = deque(_groups(missing, most=most, workers=in_flight))
     if archive.stop_requested():
         waiting.clear()
     with progress(batch_name(), len(missing)) as advance:
@@ -218,7 +217,7 @@ def _relaxed(
     return found
 
 
-def _groups(works: Sequence[Work], *, together: int, workers: int) -> list[Group]:
-    """Share units out: one by one where a worker relaxes one at a time, else what fills a worker's batch some times."""
-    size = 1 if together == 1 else max(1, min(BATCHES * together, -(-len(works) // workers)))
+def _groups(works: Sequence[Work], *, most: int, workers: int) -> list[Group]:
+    """Share units out evenly, with at most so many in a group."""
+    size = max(1, min(most, -(-len(works) // workers)))
     return [tuple(works[first : first + size]) for first in range(0, len(works), size)]

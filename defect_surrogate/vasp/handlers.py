@@ -9,6 +9,9 @@ Taken
 ``KilledHandler`` (here)
     An executable ended by SIGKILL or SIGTERM that custodian did not send (out of memory, scheduler, ``kill -9``) is
     no error to be corrected: without it the other handlers would judge half-written files.
+``DivergedHandler`` (here)
+    An energy that has fallen by more than any bond can give, and stays there: nothing is to be corrected, and the other
+    handlers would spend hours trying.
 ``VaspErrorHandler``
     The texts VASP prints. Left out of its list are those whose cure is another energy surface: ``tet``, ``dentet``
     and ``algo_tet`` (smearing, k-points), ``real_optlay``, ``rspher``, ``nicht_konv`` and ``subspacematrix`` (LREAL);
@@ -40,6 +43,7 @@ grid; PREC = Accurate avoids the error), ``DriftErrorHandler`` (its one cure, PR
 Validators are ``VasprunXMLValidator`` (readable to the end) and ``VaspFilesValidator``.
 """
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -57,13 +61,18 @@ from custodian.vasp.handlers import (
 )
 from custodian.vasp.io import load_vasprun
 from custodian.vasp.jobs import VaspJob
+from pymatgen.core import Structure
 
 from defect_surrogate.vasp.inputs import ReferenceMethod
+from defect_surrogate.vasp.parse import LARGEST_FALL
 
 OUTPUTS = ("vasprun.xml", "OUTCAR", "OSZICAR", "XDATCAR", "STOPCAR")
 """Removed before each attempt, so that what is read afterwards was written by it."""
 
 _CHANGES_THE_ENERGY = ("tet", "dentet", "algo_tet", "real_optlay", "rspher", "nicht_konv", "subspacematrix")
+_FALLEN_STEPS = 3
+"""Ionic steps in a row; one alone can be the trial of a line search."""
+_IONIC_ENERGY = re.compile(r"F=\s*([-+.\dE]+)")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
@@ -123,6 +132,26 @@ class KilledHandler(ErrorHandler):
         return {"errors": [f"killed by {self.job.killed_by.name if self.job.killed_by else None}"], "actions": None}
 
 
+class DivergedHandler(ErrorHandler):
+    """Ends a run whose energy has fallen by more than any bond can give."""
+
+    is_monitor = True
+
+    def check(self, directory: str = "./") -> bool:
+        """Whether the last three ionic steps are more than ``LARGEST_FALL`` below the first."""
+        try:
+            atoms = len(Structure.from_file(Path(directory, "POSCAR")))
+            energies = [float(found) for found in _IONIC_ENERGY.findall(Path(directory, "OSZICAR").read_text())]
+        except (OSError, ValueError):  # half written
+            return False
+        last = energies[1:][-_FALLEN_STEPS:]
+        return len(last) == _FALLEN_STEPS and all(energies[0] - one > LARGEST_FALL * atoms for one in last)
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Say so, and that nothing can be done."""
+        return {"errors": ["energy fell without a bound"], "actions": None}
+
+
 class ElectronicErrorHandler(UnconvergedErrorHandler):
     """Corrects a last step that did not converge electronically, and leaves the ionic loop alone."""
 
@@ -152,6 +181,7 @@ def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
     texts = [name for name in VaspErrorHandler.error_msgs if name not in _CHANGES_THE_ENERGY]
     chosen = [
         KilledHandler(job),
+        DivergedHandler(),
         VaspErrorHandler(errors_subset_to_catch=texts),
         StdErrHandler(),
         PotimErrorHandler(),

@@ -24,6 +24,10 @@ LARGEST_FORCE = 1e3
 LARGEST_ENERGY = 1e4
 """eV per atom, far beyond any energy of valence electrons alone; our choice."""
 
+LARGEST_FALL = 10.0
+"""eV per atom that a relaxation can fall from its first step: no solid is bound by more than 9 (tungsten; Kittel, Introduction
+to Solid State Physics, ISBN 978-0-471-41526-8). What falls farther has electrons in no state that exists."""
+
 
 def parse_run(directory: Path) -> Relaxation:
     """Read a finished VASP or ``vasp-xtb`` run, this package's or anybody's.
@@ -139,17 +143,23 @@ def _believed(output: VaspOutput) -> tuple[Frame, ...]:
         raise ReferenceRunError(
             f"{output.source}: none of {len(output.frames)} ionic steps converged within NELM = {limit}"
         )
-    number, last = kept[-1]
-    if _is_absurd(last):
+    first, (number, last) = kept[0][1], kept[-1]
+    if _is_absurd(last, first):
         raise ReferenceDivergedError(
-            f"{output.source}: ionic step {number}: energy {last.energy:g} eV and force {max_force(last.forces):g} eV/Å "
-            f"are absurd (limits {LARGEST_ENERGY:g} eV per atom, {LARGEST_FORCE:g} eV/Å)"
+            f"{output.source}: ionic step {number}: energy {last.energy:g} eV, from {first.energy:g} eV in the first, and "
+            f"force {max_force(last.forces):g} eV/Å are absurd (limits {LARGEST_ENERGY:g} eV per atom, a fall of "
+            f"{LARGEST_FALL:g} eV per atom, {LARGEST_FORCE:g} eV/Å)"
         )
-    return tuple(frame for _, frame in kept if not _is_absurd(frame))
+    return tuple(frame for _, frame in kept if not _is_absurd(frame, first))
 
 
-def _is_absurd(frame: Frame) -> bool:
-    return max_force(frame.forces) > LARGEST_FORCE or abs(frame.energy) > LARGEST_ENERGY * len(frame.structure)
+def _is_absurd(frame: Frame, first: Frame) -> bool:
+    atoms = len(frame.structure)
+    return (
+        max_force(frame.forces) > LARGEST_FORCE
+        or abs(frame.energy) > LARGEST_ENERGY * atoms
+        or first.energy - frame.energy > LARGEST_FALL * atoms
+    )
 
 
 def _converged(output: VaspOutput, frames: tuple[Frame, ...], report: str | None) -> bool:

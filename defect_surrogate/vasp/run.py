@@ -23,10 +23,10 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, UnknownPotcarWarning
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
-from defect_surrogate.errors import DefectSurrogateError, ReferenceInputError, ReferenceRunError
+from defect_surrogate.errors import DefectSurrogateError, ReferenceDivergedError, ReferenceInputError, ReferenceRunError
 from defect_surrogate.relaxation import Frame, Relaxation
 from defect_surrogate.vasp.command import find_command, guarded_command
-from defect_surrogate.vasp.handlers import ReferenceJob, handlers, walltime_buffer
+from defect_surrogate.vasp.handlers import DivergedHandler, ReferenceJob, handlers, walltime_buffer
 from defect_surrogate.vasp.inputs import ReferenceMethod, grouped_order, write_inputs
 from defect_surrogate.vasp.parse import parse_run, read_corrections
 
@@ -78,6 +78,8 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
     ------
     ReferenceInputError
         If the executable is missing or refuses its inputs.
+    ReferenceDivergedError
+        If the energy fell by more than any bond can give, or energy or forces ended absurd.
     ReferenceRunError
         Naming the directory, exit code or signal, what custodian's handlers found and the last lines of vasp.out, if the
         run broke, could not be corrected, was corrected in a way that changes the energy surface, or left output that
@@ -169,6 +171,8 @@ def _failure(
     before_first_step = not (directory / "OSZICAR").is_file() or "F=" not in (directory / "OSZICAR").read_text()
     if method.is_stand_in and code == 1 and before_first_step:
         refused = refused or any(_STAND_IN_REFUSAL in line for line in output)
+    if isinstance(getattr(error, "handler", None), DivergedHandler):
+        return ReferenceDivergedError(message)
     return ReferenceInputError(message) if refused else ReferenceRunError(message)
 
 

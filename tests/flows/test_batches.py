@@ -17,18 +17,19 @@ def works(structure: Structure, *labels: str) -> list[Work]:
 
 
 @pytest.mark.parametrize(
-    ("count", "together", "workers", "sizes"),
+    ("count", "most", "workers", "sizes"),
     [
         (5, 1, 2, [1] * 5),
-        (5, 100, 2, [3, 2]),
-        (1, 100, 4, [1]),
-        (8, 100, 1, [8]),
-        (0, 100, 2, []),
-        (20, 2, 2, [8, 8, 4]),
+        (5, 4, 2, [3, 2]),
+        (5, 400, 2, [3, 2]),
+        (1, 400, 4, [1]),
+        (8, 400, 1, [8]),
+        (0, 400, 2, []),
+        (20, 8, 2, [8, 8, 4]),
     ],
 )
-def test_a_worker_gets_one_unit_or_what_fills_its_batch_some_times(cluster_crystal, count, together, workers, sizes):
-    shared = batches._groups(works(cluster_crystal, *map(str, range(count))), together=together, workers=workers)
+def test_units_are_shared_out_evenly_up_to_what_one_may_get(cluster_crystal, count, most, workers, sizes):
+    shared = batches._groups(works(cluster_crystal, *map(str, range(count))), most=most, workers=workers)
     assert [len(group) for group in shared] == sizes
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
 
@@ -56,7 +57,7 @@ def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is
     monkeypatch.setattr(batches, "outcomes", outcomes)
     monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
     batch = Batch(works=tuple(works(cluster_crystal, "a", "poison", "b", "c")))
-    found = batches._relaxed(batch, tmp_path, None, in_flight=1, together=100)
+    found = batches._relaxed(batch, tmp_path, None, in_flight=1, most=400)
     assert given == [["a", "poison", "b", "c"], ["poison", "c"], ["b"], ["poison"], ["c"]]
     assert sorted(name.split("/")[2] for name in found) == ["a", "b", "c"]
     (failure,) = archive.failures()
@@ -78,8 +79,8 @@ def test_what_broke_is_not_tried_again_when_a_search_asks_for_more(cluster_cryst
     assert asked[-1] == ["a", "poison"]
 
 
-@pytest.mark.parametrize("together", [1, 100])
-def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, monkeypatch, together):
+@pytest.mark.parametrize("most", [1, 400])
+def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, monkeypatch, most):
     archive = Archive(tmp_path)
     given = []
 
@@ -93,9 +94,9 @@ def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp
     monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 3 surrogate relaxations")
     batch = Batch(works=tuple(works(cluster_crystal, "a", "b", "c")))
     with pytest.raises(StoppedError, match="3 left; what is on its way is kept"):
-        batches._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+        batches._relaxed(batch, tmp_path, None, in_flight=1, most=most)
     assert len(given) == 1
     assert archive.failures() == ()
     with pytest.raises(StoppedError):  # nor does another stage begin
-        batches._relaxed(batch, tmp_path, None, in_flight=1, together=together)
+        batches._relaxed(batch, tmp_path, None, in_flight=1, most=most)
     assert len(given) == 1

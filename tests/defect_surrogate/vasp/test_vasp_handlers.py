@@ -10,6 +10,7 @@ from monty.json import MontyEncoder
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vasp import reference_method
 from defect_surrogate.vasp.handlers import (
+    DivergedHandler,
     ElectronicErrorHandler,
     KilledHandler,
     ReferenceJob,
@@ -75,6 +76,25 @@ def test_handlers_go_into_custodians_log(water):
     chosen = handlers(job, reference_method(water, ReferenceSettings(), cell="defect"))
     assert "KilledHandler" in json.dumps(chosen, cls=MontyEncoder)
     assert not any(isinstance(handler, WalltimeHandler) for handler in chosen)
+
+
+@pytest.mark.parametrize(
+    ("energies", "diverged"),
+    [
+        ((-10.0, -11.0, -12.0, -13.0), False),
+        ((-10.0, -11.0, -60.0, -61.0, -60.0), True),  # water has three atoms: more than 30 eV
+        ((-10.0, -60.0, -61.0), False),  # two steps alone
+        ((-10.0, -60.0, -61.0, -12.0), False),  # it came back
+        ((-10.0, 60.0, 61.0, 62.0), False),  # it rose: another handler's
+        ((), False),
+    ],
+)
+def test_a_fall_without_a_bound_is_told_from_a_trial_step(water, tmp_path, energies, diverged):
+    assert not DivergedHandler().check(str(tmp_path))  # no files yet
+    water.to(str(tmp_path / "POSCAR"), fmt="poscar")
+    lines = [f"{n:4d} F= {energy:.11E} E0= {energy:.11E}  d E =-.1E+00" for n, energy in enumerate(energies, start=1)]
+    (tmp_path / "OSZICAR").write_text("\n".join(lines) + "\n  5 F= ******")
+    assert DivergedHandler().check(str(tmp_path)) is diverged
 
 
 @pytest.mark.filterwarnings("ignore::pymatgen.io.vasp.outputs.UnconvergedVASPWarning")

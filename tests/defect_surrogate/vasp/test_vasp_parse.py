@@ -207,6 +207,18 @@ def test_absurd_force_on_the_last_step_is_a_failure(directory):
         parse_run(directory)
 
 
+def test_a_fall_without_a_bound_is_a_failure(directory):
+    """Collapsed: each step after the first 40 eV lower than it was, with forces as they were."""
+    path = directory / "vasprun.xml"
+    first, *rest = path.read_text().split("<calculation>")[1:]
+    fallen = [
+        re.sub(r'(name="e_(?:fr|wo|0)_\w+">\s*)(\S+)', lambda m: f"{m[1]}{float(m[2]) - 40:.8f}", one) for one in rest
+    ]
+    path.write_text("<calculation>".join([path.read_text().split("<calculation>")[0], first, *fallen]))
+    with pytest.raises(ReferenceDivergedError, match=r"from .* eV in the first, .* a fall of 10 eV per atom"):
+        parse_run(directory)
+
+
 def test_absurd_trial_step_on_the_way_is_left_out(directory):
     steps = parse_run(directory).steps
     _edit(directory / "vasprun.xml", r'(<varray name="forces">\s*<v>)\s*\S+', r"\g<1> 4321.0", occurrence=1)

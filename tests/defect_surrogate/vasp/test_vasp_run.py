@@ -16,7 +16,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from tblite.ase import TBLite
 
-from defect_surrogate.errors import ReferenceInputError, ReferenceRunError
+from defect_surrogate.errors import ReferenceDivergedError, ReferenceInputError, ReferenceRunError
 from defect_surrogate.relaxation import max_force
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vasp import parse_run, reference_method, relax_with_vasp
@@ -194,6 +194,15 @@ def test_corrections_end(water, tmp_path, fake_executable):
     with pytest.raises(ReferenceRunError, match=r"MaxCorrections|NonRecoverable"):
         relax_with_vasp(water, _method(water, vasp_cmd=command, max_errors=2), directory=tmp_path / "run")
     assert (tmp_path / "run" / "runs").read_text() == "run\n" * 2
+
+
+def test_a_fall_without_a_bound_is_ended_at_once(water, tmp_path, fake_executable):
+    falls = 'for e in -10 -900 -901 -902; do echo " 1 F= $e E0= $e  d E =-.1E+00" >> OSZICAR; done; exec sleep 60'
+    command = fake_executable("vasp-xtb", falls)
+    started = time.monotonic()
+    with pytest.raises(ReferenceDivergedError, match="DivergedHandler: energy fell without a bound"):
+        relax_with_vasp(water, _method(water, vasp_cmd=command, walltime=100), directory=tmp_path / "run")
+    assert time.monotonic() - started < 30
 
 
 def test_what_custodian_cannot_mend_is_named_and_comes_back_from_a_worker(water, tmp_path, fake_executable):
