@@ -45,7 +45,7 @@ def with_transferred(
     ]
     extended = []
     for one in searches:
-        chosen = _most_alike(one, sources, settings.transfer.vacancies)
+        chosen = _most_alike(one, sources, alloy, host, settings.transfer.vacancies)
         new, duplicates = without_duplicates(
             transferred_starts(one.vacancy, chosen, alloy, host, reach=settings.transfer.reach),
             tolerance=settings.neighbours.duplicate_tolerance,
@@ -95,7 +95,7 @@ def with_reference_minima(
         for source in sources:
             if len(chosen) == settings.transfer.reference_minima:
                 break
-            if not _can_learn(one, source):
+            if not _can_learn(one, source, alloy, host):
                 continue
             for start in transferred_starts(one.vacancy, [source], alloy, host, reach=settings.transfer.reach):
                 kind = kind_of(start.structure, one.vacancy, alloy.oxidation_states)
@@ -106,16 +106,19 @@ def with_reference_minima(
     return extended
 
 
-def _can_learn(search: VacancySearch, source: Source) -> bool:
-    """Whether a vacancy is another one of the same element."""
+def _can_learn(search: VacancySearch, source: Source, alloy: Alloy, host: AlloyHost) -> bool:
+    """Whether a vacancy is another one of the same element, on the same kind of site, with minima."""
     own, other = search.vacancy, source.vacancy
-    return own.label != other.label and own.element == other.element
+    kinds = {alloy.site_classes[host.end_member_sites[one.site_index]] for one in (own, other)}
+    return bool(source.minima) and own.label != other.label and own.element == other.element and len(kinds) == 1
 
 
-def _most_alike(search: VacancySearch, sources: Sequence[Source], most: int) -> list[Source]:
+def _most_alike(
+    search: VacancySearch, sources: Sequence[Source], alloy: Alloy, host: AlloyHost, most: int
+) -> list[Source]:
     """Choose the vacancies that a vacancy can learn from with the fewest neighbours of other elements, in the order given."""
     own = Counter(search.vacancy.neighbours)
-    possible = [i for i, source in enumerate(sources) if _can_learn(search, source)]
+    possible = [i for i, source in enumerate(sources) if _can_learn(search, source, alloy, host)]
     unlike = {i: (own - Counter(sources[i].vacancy.neighbours)).total() for i in possible}
     return [sources[i] for i in sorted(sorted(possible, key=lambda i: unlike[i])[:most])]
 

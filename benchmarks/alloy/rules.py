@@ -85,13 +85,13 @@ def budget_rows(
             labels = [UNPERTURBED, *labels_of(one)]
             found = {label: relaxations.reference(host, one, label) for label in labels}
             done = {label: relaxation for label, relaxation in found.items() if relaxation is not None}
-            broke = {failure.unit.split("/")[2] for failure in one.failures}  # relaxed, and nothing came of it
-            missing += len(set(labels) - done.keys() - broke)
+            missing += len(set(labels) - done.keys() - set(_broke(one)))
             lowest = min(r.energy for r in done.values() if r.rankable)
             differences.append(lowest - one.full_reference_minima[0].energy)
             minima = sum(r.provenance.seconds for label, r in done.items() if label != UNPERTURBED)
             surrogate = sum(r.seconds or 0.0 for r in one.relaxations if r.level == "surrogate")
-            speedups.append(one.comparison.full_reference_seconds / (minima + surrogate))
+            if done.keys() >= set(labels):
+                speedups.append(one.comparison.full_reference_seconds / (minima + surrogate))
             relaxed += len(labels)
         lower = [one for one in differences if one < -HIT_TOLERANCE]
         reached = f"{sum(one <= HIT_TOLERANCE for one in differences)} of {len(differences)}"
@@ -111,7 +111,14 @@ def budget_rows(
 
 
 def _as_run(vacancy: VacancyReport) -> list[str]:
-    return [one.label for one in vacancy.relaxations if one.level == "reference" and is_led(one.label)]
+    relaxed = [one.label for one in vacancy.relaxations if one.level == "reference" and is_led(one.label)]
+    return relaxed + _broke(vacancy)
+
+
+def _broke(vacancy: VacancyReport) -> list[str]:
+    """Labels of what was relaxed at the reference level, and came to nothing."""
+    parts = [failure.unit.split("/") for failure in vacancy.failures]
+    return [label for *_, label, level in parts if level == "reference"]
 
 
 def ranking(vacancies: Sequence[VacancyReport]) -> tuple[float, int]:

@@ -215,31 +215,37 @@ def _with_first_species(structure: Structure, mine: str, first: str) -> Structur
 def _matched(template: Structure, cell: Structure, hosts: Sequence[Host], index: int, *, of: int) -> Structure:
     """Return a cell as a supercell with the sites of the template, which is that of a host."""
     matcher = StructureMatcher(
-        ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE, primitive_cell=False, scale=True
+        ltol=LENGTH_TOLERANCE,
+        stol=SITE_TOLERANCE,
+        angle_tol=ANGLE_TOLERANCE,
+        primitive_cell=False,
+        scale=True,
+        attempt_supercell=True,
     )
-    primitive, of_site = _primitive(template)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = matcher.get_s2_like_s1(primitive, _primitive(cell)[0])
-    if found is None or [one.specie for one in found] != [one.specie for one in primitive]:
+        base, of_site = _primitive(template)  # since supercells take the matcher long
+        primitive, _ = _primitive(cell)
+        if len(base) != len(primitive):  # one is distorted to a larger cell
+            base, of_site = template, np.arange(len(template))
+        found = matcher.get_s2_like_s1(base, primitive)
+    if found is None or [one.specie for one in found] != [one.specie for one in base]:
         symbols = ", ".join(f"{host.name} {_space_group(host.unit_cell)}" for host in (hosts[of], hosts[index]))
         raise AlloyError(f"{hosts[index].name}: not of the same prototype as {hosts[of].name} ({symbols})")
-    positions = primitive.lattice.get_fractional_coords(template.cart_coords)
-    images = np.round(positions - primitive.frac_coords[of_site])  # of the primitive cell, which site the template has
-    multiple = np.round(primitive.lattice.get_fractional_coords(template.lattice.matrix))
+    positions = base.lattice.get_fractional_coords(template.cart_coords)
+    images = np.round(positions - base.frac_coords[of_site])
+    multiple = np.round(base.lattice.get_fractional_coords(template.lattice.matrix))
     coordinates = (found.frac_coords[of_site] + images) @ np.linalg.inv(multiple)
-    return Structure(template.lattice.matrix @ _stretch(primitive, found), template.species, coordinates)
+    return Structure(template.lattice.matrix @ _stretch(base, found), template.species, coordinates)
 
 
 def _primitive(structure: Structure) -> tuple[Structure, NDArray[np.int64]]:
     """Return a primitive cell, not turned, and for each site of the structure that of the primitive cell it is an image of."""
-    dataset = SpacegroupAnalyzer(structure, symprec=SYMMETRY_TOLERANCE).get_symmetry_dataset()
-    _, first, of_site = np.unique(dataset.mapping_to_primitive, return_index=True, return_inverse=True)
-    species = [structure[int(i)].specie for i in first]
-    return (
-        Structure(dataset.primitive_lattice, species, structure.cart_coords[first], coords_are_cartesian=True),
-        of_site,
-    )
+    primitive = structure.get_primitive_structure()
+    positions = primitive.lattice.get_fractional_coords(structure.cart_coords)
+    distances = primitive.lattice.get_all_distances(positions, primitive.frac_coords)
+    other = np.array([[one.specie != site.specie for one in primitive] for site in structure])
+    return primitive, np.where(other, np.inf, distances).argmin(axis=1)
 
 
 def _space_group(structure: Structure) -> str:

@@ -92,16 +92,19 @@ def _around(supercell: Structure, site: int, reach: float) -> NDArray[np.int64]:
 def _ways(alloy: Alloy, host: AlloyHost, source: int, target: int, around: NDArray[np.int64]) -> list[_Way]:
     """Find the operations that take one site of the supercell, and those around it, to another, by their indices."""
     order = list(host.end_member_sites)
-    if alloy.site_classes[order[source]] != alloy.site_classes[order[target]]:
+    if not len(around) or alloy.site_classes[order[source]] != alloy.site_classes[order[target]]:
         return []
     lattice, coordinates = alloy.cells[0].lattice, alloy.cells[0].frac_coords[order]
+    species = np.array([alloy.cells[0][site].specie.symbol for site in order])
     vectors = pbc_shortest_vectors(lattice, coordinates[source], coordinates[around])[0]
     found = []
     for rotation in alloy.rotations:
         landed = coordinates[target] + vectors @ rotation.T @ lattice.inv_matrix
         distances = lattice.get_all_distances(landed, coordinates)
-        if np.all(distances.min(axis=1) <= SYMMETRY_TOLERANCE):
-            found.append(_Way(rotation, distances.argmin(axis=1)))
+        image = distances.argmin(axis=1)
+        lands = np.all(distances.min(axis=1) <= SYMMETRY_TOLERANCE) and np.all(species[image] == species[around])
+        if lands and len(set(image)) == len(around):  # a small supercell can take two to one
+            found.append(_Way(rotation, image))
     return found
 
 

@@ -101,6 +101,7 @@ def environment_report(
         At the reference level if there is a result, else at that of the surrogate.
     """
     comparison, full = vacancy.comparison, vacancy.full_reference_minima
+    against = comparison if comparison and comparison.full_reference_finished >= vacancy.sampling_structures else None
     ground = vacancy.ground_state or next(iter(vacancy.surrogate_minima or ()), None)
     lowering = vacancy.energy_lowering
     if vacancy.ground_state is None and ground is not None:
@@ -131,8 +132,8 @@ def environment_report(
         bond_counts={} if ground is None else dict(_kinds(ground.bonds)),
         energy_lowering=lowering,
         energy_difference=None if comparison is None else comparison.energy_difference,
-        found_or_lower=None if comparison is None else comparison.hit,
-        lower=None if comparison is None else comparison.new_ground_state,
+        found_or_lower=None if against is None else against.hit,
+        lower=None if against is None else against.new_ground_state,
         unperturbed_bonds=_unperturbed_bonds(vacancy),
         transfer_gain=transfer_gain(vacancy),
         dft_saved=vacancy.dft_saved,
@@ -209,7 +210,7 @@ def alloy_report(
         The report.
     """
     rows = [row for one in compositions for row in one.rows]
-    compared = [row for row in rows if row.found_or_lower is not None and row.speedup is not None]
+    compared = [row for row in rows if row.found_or_lower is not None]
     lower = [row.energy_difference for row in compared if row.lower and row.energy_difference is not None]
     saved = [row.dft_saved for row in rows if row.dft_saved is not None]
     speedups = [row.speedup for row in compared if row.speedup is not None]

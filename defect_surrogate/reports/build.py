@@ -158,6 +158,9 @@ def vacancy_report(
             full=full,
             surrogate=surrogate or {},
             starts=planned,
+            broke={
+                label for failure in failures for label, level in [failure.unit.split("/")[-2:]] if level == "reference"
+            },
             sampling_structures=sampling_structures,
         ),
         surrogate_seconds=finite(_seconds(surrogate.values())) if surrogate is not None else None,
@@ -245,14 +248,19 @@ def _comparison(
     full: Mapping[str, Relaxation],
     surrogate: Mapping[str, Relaxation],
     starts: Sequence[str],
+    broke: Collection[str],
     sampling_structures: int,
 ) -> ComparisonReport | None:
-    """Compare as far as what has finished can prove; ``starts`` are the labels that surrogate + reference relaxes."""
+    """Compare as far as what has finished can prove; ``starts`` are the labels that surrogate + reference relaxes.
+
+    What broke has led nowhere, until it is tried again.
+    """
     if not minima or not full_minima:
         return None
     lowest, full_lowest = minima[0], full_minima[0]
     finished = sum(one.finished for one in full.values())
-    searched = all(label in found and found[label].finished for label in [*starts, UNPERTURBED])
+    left = {label for label in [*starts, UNPERTURBED] if label not in found or not found[label].finished}
+    searched = left <= set(broke)
     complete = searched and finished >= sampling_structures
     within = is_hit(lowest.energy, full_reference_energy=full_lowest.energy)
     known = complete or (searched and not within)
@@ -271,7 +279,7 @@ def _comparison(
         full_reference_ground_state=full_lowest.label,
         full_reference_motif=full_lowest.motif,
         missed_motif=full_lowest.motif if known and not within else None,
-        speedup=speed_up(times) if complete else None,
+        speedup=speed_up(times) if complete and not left else None,
         full_reference_seconds=finite(times.full_reference),
         minima_reference_seconds=finite(times.minima_reference),
     )

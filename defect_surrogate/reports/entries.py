@@ -167,7 +167,8 @@ class ComparisonReport:
         Relaxations of the full reference search that finished; it is at its end with as many as sampling structures.
     hit
         Whether surrogate + reference found an energy at most 0.05 eV above the lowest of the full reference search; null
-        while one of the two is unfinished, but false once a finished surrogate + reference is known to have missed.
+        while one of the two is unfinished, but false once a finished surrogate + reference is known to have missed. A
+        relaxation of surrogate + reference that broke has led nowhere.
     new_ground_state
         Whether it found one lower by more than 0.05 eV; null where ``hit`` is.
     energy_difference
@@ -180,7 +181,7 @@ class ComparisonReport:
         Motif of the ground state that was missed; null unless ``hit`` is false.
     speedup
         Ratio t(full reference search) / (t(reference relaxations of the minima) + t(surrogate)); null when a time is not known
-        or one of the two is unfinished.
+        or one of the two is unfinished or has a relaxation that broke.
     full_reference_seconds
         Sum of the wall times of the full reference search, s; null when not known.
     minima_reference_seconds

@@ -29,6 +29,13 @@ def stibnite(anion):
     return Structure.from_spacegroup("Pnma", cell, ["Sb", "Sb", anion, anion, anion], places)
 
 
+def tilted(metal, length):
+    """A perovskite with its octahedra turned about c by 8 degrees, I4/mcm: twice the primitive cell of the cubic one."""
+    cell = Lattice.tetragonal(length * np.sqrt(2), 2 * length)
+    places = [(0, 0.5, 0.25), (0, 0, 0), (0, 0, 0.25), (0.285, 0.785, 0)]
+    return Structure.from_spacegroup("I4/mcm", cell, ["Sr", metal, "O", "O"], places)
+
+
 CRYSTALS = {
     "Sb2S3": stibnite("S"),
     "Sb2Se3": stibnite("Se"),
@@ -46,10 +53,20 @@ CRYSTALS = {
     "CdS-wurtzite": Structure.from_spacegroup(
         "P6_3mc", Lattice.hexagonal(4.14, 6.72), ["Cd", "S"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.376]]
     ),
+    "SrTiO3": Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.905), ["Sr", "Ti", "O"], [[0.5] * 3, [0, 0, 0], [0.5, 0, 0]]
+    ),
+    "SrZrO3": tilted("Zr", 4.14),
     "AgGaS2": chalcopyrite("Ga", 5.757, 10.304, 0.291),
     "AgInS2": chalcopyrite("In", 5.872, 11.214, 0.250),
 }
 """Lattice constants at room temperature (Madelung, doi:10.1007/978-3-642-18865-7)."""
+
+
+@pytest.fixture(scope="session")
+def crystals():
+    """Unit cells, by name."""
+    return CRYSTALS
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from pymatgen.core import Structure
 
 from defect_surrogate.alloys import make_alloy, read_end_members
 from defect_surrogate.alloys.end_members import averaged_cell
@@ -66,6 +67,40 @@ def test_kinds_of_sites_are_those_of_the_crystal_whatever_the_supercell(settings
     made = settings("CdSe-wurtzite", "CdS-wurtzite", sublattice="Se", compositions=[0.5])
     alloy = make_alloy(read_end_members(made.alloy, HostSettings()), "Se")
     assert len(set(alloy.site_classes)) == 2
+
+
+@pytest.mark.parametrize("names", [("SrTiO3", "SrZrO3"), ("SrZrO3", "SrTiO3")])
+def test_one_end_member_can_be_distorted_to_a_larger_primitive_cell(settings, names):
+    made = settings(*names, sublattice=names[0][2:4], compositions=[0.5])
+    read = read_end_members(made.alloy, made.host.model_copy(update={"min_image_distance": 7.0, "min_atoms": 20}))
+    for cell, host in zip(make_alloy(read, names[0][2:4]).cells, read, strict=True):
+        expected = host.unit_cell
+        assert cell.volume / len(cell) == pytest.approx(expected.volume / len(expected))
+        assert np.sort(cell.distance_matrix[cell.distance_matrix > 0.1])[:10] == pytest.approx(
+            np.full(10, np.sort(expected.distance_matrix[expected.distance_matrix > 0.1])[0]), abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("name", ["CdTe", "CdSe-wurtzite"])
+def test_atoms_of_a_relaxed_file_need_not_be_where_the_symmetry_has_them(settings, crystals, name):
+    made = settings("CdTe", "CdSe", sublattice="Te", compositions=[0.5])
+    (read, _) = read_end_members(made.alloy, made.host)
+    anion = {"CdTe": "Te", "CdSe-wurtzite": "Se"}[name]
+    for seed in range(3):
+        noisy = []
+        for other in (anion, "S"):
+            cell = crystals[name] * (2, 2, 2)
+            cell.replace_species({anion: other})
+            moves = np.random.default_rng(seed).normal(0, 0.02, (len(cell), 3))  # Å, a loose relaxation
+            cell = Structure(cell.lattice, cell.species, cell.cart_coords + moves, coords_are_cartesian=True)
+            states = {"Cd": 2.0, other: -2.0}
+            noisy.append(dataclasses.replace(read, name=other, unit_cell=cell, supercell=cell, oxidation_states=states))
+        alloy = make_alloy(noisy, anion)
+        assert len(set(alloy.site_classes)) == 2
+        ideal = crystals[name] * (2, 2, 2)
+        assert averaged_cell(alloy, (0.5, 0.5)).distance_matrix.max() == pytest.approx(
+            ideal.distance_matrix.max(), abs=0.1
+        )
 
 
 def test_five_species_on_the_cation_sublattice(settings):

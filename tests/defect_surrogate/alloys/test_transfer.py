@@ -145,6 +145,31 @@ def test_every_operation_of_the_crystal_carries_minima_whatever_the_supercell(se
             assert distance == pytest.approx(2.6, abs=0.02)
 
 
+def test_nothing_is_carried_where_no_atom_is_near(cdsete, host, vacancies):
+    source = Source(vacancies["4Te"], (vacancies["4Te"].ideal_structure,))
+    assert transferred_starts(vacancies["4Se"], [source], cdsete, host, reach=2.0) == ()
+
+
+@pytest.mark.parametrize("names", [("AgInS2", "AgGaS2"), ("AgGaS2", "AgInS2")])
+def test_atoms_are_carried_to_sites_of_their_sublattice(settings, names):
+    """AgInS2 is nearly zinc blende: turned about a cation, silver would come to rest on indium."""
+    made = settings(*names, sublattice=names[0][2:4], compositions=[0.5])
+    alloy = make_alloy(read_end_members(made.alloy, made.host), names[0][2:4])
+    (composition,) = compositions_of(alloy, made.alloy)
+    host = alloy_host(alloy, composition, 1, made.alloy)
+    found = find_environments(alloy, host, ["S"], made.environments, made.minima)
+    source, *targets = environment_vacancies(host, found, made.environments, VacancySettings(), seed=3)
+    relaxed = source.ideal_structure.copy()
+    silver = [i for i, element in zip(source.neighbour_sites, source.neighbours, strict=True) if element == "Ag"]
+    for site in silver:
+        relaxed.translate_sites([site], [0.04, 0.03, 0.02])
+    for target in targets:
+        (start,) = transferred_starts(target, [Source(source, (relaxed,))], alloy, host, reach=5.0)
+        moved = start.structure.frac_coords - target.ideal_structure.frac_coords
+        lengths = np.linalg.norm((moved - np.round(moved)) @ host.host.supercell.lattice.matrix, axis=1)
+        assert {start.structure[i].specie.symbol for i in np.flatnonzero(lengths > 0.1)} == {"Ag"}
+
+
 def test_nothing_comes_from_another_kind_of_site(settings):
     made = settings("Sb2S3", "Sb2Se3", sublattice="S", compositions=[0.0])
     alloy = make_alloy(read_end_members(made.alloy, made.host), "S")

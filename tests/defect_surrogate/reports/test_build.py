@@ -6,6 +6,7 @@ from defect_surrogate.errors import ReportError
 from defect_surrogate.relaxation import Provenance
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import host_report
+from defect_surrogate.reports.entries import FailureReport
 from defect_surrogate.reports.statements import vacancy_statements
 from defect_surrogate.settings import MinimaSettings
 
@@ -152,6 +153,27 @@ def test_unfinished_full_search_proves_a_miss(v_cd, hse, collapsed):
     comparison = build(v_cd, reference, surrogate=collapsed, full_reference=True).comparison
     assert (comparison.full_reference_finished, comparison.hit, comparison.speedup) == (2, False, None)
     assert comparison.missed_motif == "Te–Te dimer, 2.75 Å"
+
+
+@pytest.mark.parametrize(
+    ("planned", "broke", "hit", "speedup"),
+    [
+        ([START, "Transferred_4Se_1"], ["Transferred_4Se_1"], True, None),
+        ([DIMER_LED], [DIMER_LED], False, None),
+        ([START, DIMER_LED], ["Transferred_4Se_1"], None, None),  # one has neither ended nor broken
+        ([START], ["Transferred_4Se_1"], True, 26 * 100 / (100 + 260)),  # of an earlier plan
+    ],
+)
+def test_what_broke_has_led_nowhere_and_took_a_time_that_nobody_knows(
+    v_cd, hse, collapsed, planned, broke, hit, speedup
+):
+    failures = [FailureReport(f"CdTe/v_Cd_0/{label}/reference", "ReferenceDivergedError", "fell") for label in broke]
+    reference = hse | ({START: hse["Bond_Distortion_-40.0%"]} if START in planned else {})
+    report = build(
+        v_cd, reference, collapsed, sampling_structures=26, planned=planned, full_reference=True, failures=failures
+    )
+    assert report.comparison.hit is hit
+    assert report.comparison.speedup == (speedup and pytest.approx(speedup))
 
 
 def test_unfinished_surrogate_and_reference_has_missed_nothing_yet(v_cd, hse, collapsed):
