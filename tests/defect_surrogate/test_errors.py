@@ -21,6 +21,7 @@ def test_what_only_the_user_can_mend_is_told_apart():
     assert {kind.__name__ for kind in ERRORS if not issubclass(kind, InputError)} == {
         "DefectSurrogateError",
         "ReferenceRunError",
+        "ReferenceDivergedError",
         "ArchiveError",
         "StoppedError",
         "ServiceError",
