@@ -125,6 +125,7 @@ def main() -> None:
         for row in rows
     ]
     unfinished = len(report["rows"]) - len(rows)
+    alone = json.loads((Path(__file__).parent / "throughput.json").read_text(encoding="utf-8"))
     lines = [
         "# Every inequivalent vacancy of CdSe(x)Te(1-x)",
         "",
@@ -191,6 +192,15 @@ def main() -> None:
         "",
         *(explained or ["None.", ""]),
         *(f"`{one.unit}` broke ({one.error}): its energy fell without a bound.\n" for one in diverged),
+        "## The surrogate alone",
+        "",
+        f"Eight compositions, five supercells of each, a vacancy in each of their {alone['environments']} environments: "
+        f"{alone['relaxations']} relaxations on {alone['cores']} cores, {alone['wall_seconds_per_environment']:.0f} s an "
+        f"environment ({alone['core_seconds_per_environment']:.0f} s of a core), {alone['relaxations_per_hour']:.0f} "
+        f"relaxations an hour, at most {alone['peak_memory_GB']:.1f} GB of memory; killed with -9 and gone on with, "
+        f"{alone['relaxed_twice']} relaxed twice "
+        "([benchmarks/alloy/throughput.md](../../benchmarks/alloy/throughput.md)).",
+        "",
         "## A second alloy",
         "",
         "Of another kind, cations that mix, from its own settings, examples/cdznte.yaml: a special quasirandom structure whose "

@@ -4,9 +4,10 @@
 
 runs benchmarks/alloy/throughput.yaml in runs/alloy/throughput, kills the first run with -9 once it is well on its way, and goes
 on; killed or interrupted itself, it goes on where it was. When all is done it writes benchmarks/alloy/throughput.md and .json.
-Nothing else should run meanwhile.
+Nothing else should run meanwhile; what did is said by ``--remark "..."``, and stands on the page.
 """
 
+import argparse
 import json
 import os
 import re
@@ -82,7 +83,7 @@ def run(notes: list[dict]) -> int:
     return child.returncode
 
 
-def write(notes: list[dict]) -> None:
+def write(notes: list[dict], remark: str) -> None:
     """Write the page."""
     report = json.loads((RUN / "alloy.json").read_text())
     rows = report["rows"]
@@ -96,6 +97,7 @@ def write(notes: list[dict]) -> None:
         "relaxations": units,
         "relaxed_twice": relaxed_twice(notes),
         "killed_with_9": killed,
+        "interrupted": sum(one["exit"] is None for one in notes),
         "wall_seconds": seconds,
         "relaxations_per_hour": 3600 * units / seconds,
         "wall_seconds_per_environment": seconds / len(rows),
@@ -126,6 +128,7 @@ def write(notes: list[dict]) -> None:
         "",
         *markdown_table(shown),
         "",
+        *([remark, ""] if remark else []),
         ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + ".",
     ]
     (HERE / "throughput.md").write_text("\n".join(text) + "\n", encoding="utf-8")
@@ -138,7 +141,9 @@ def main() -> None:
     while not notes or notes[-1]["exit"] != 0:
         if run(notes) not in (0, -signal.SIGKILL):
             raise SystemExit(f"the sweep did not end well; see {RUN.with_suffix('.log')}")
-    write(notes)
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--remark", default="")
+    write(notes, arguments.parse_args().remark)
 
 
 if __name__ == "__main__":
