@@ -69,6 +69,7 @@ import os, signal, sys, threading, time
 from types import SimpleNamespace as Named
 from flows import sweep_alloy
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background process ignores
 searched = []
 
 def search_composition(name, *_):
