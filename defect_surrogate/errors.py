@@ -1,7 +1,8 @@
 """The errors a user meets. Each names the object and the value; bad input is told apart from broken work.
 
-``InputError`` and its subclasses can only be mended by the user, so no flow retries them. Most others may pass on another
-attempt. A relaxation that does not converge, or that diverges, is no error but a result: see ``Relaxation.reason``.
+``InputError`` and its subclasses can only be mended by the user, so no flow retries them, nor a calculation that would break in
+the same way again (``ReferenceRunError``). The others may pass on another attempt. A relaxation that does not converge, or that
+diverges, is no error but a result: see ``Relaxation.reason``.
 """
 
 
@@ -54,11 +55,23 @@ class ReferenceInputError(InputError):
 
 
 class ReferenceRunError(DefectSurrogateError):
-    """A reference calculation ended without a result that can be believed."""
+    """A reference calculation ended without a result that can be believed; the same input would again."""
 
 
 class ReferenceDivergedError(ReferenceRunError):
-    """A reference calculation left what is physical; the same input would again, so no flow retries it."""
+    """A reference calculation left what is physical."""
+
+
+class ReferenceInterruptedError(DefectSurrogateError):
+    """Something else ended a calculation: a signal, a full disk, an exit without a word. Elsewhere it may end well."""
+
+
+class MemoryExceededError(DefectSurrogateError):
+    """Work needs more memory than its job has."""
+
+
+class JobEndsError(DefectSurrogateError):
+    """Work was ended because its batch job ends; what was on its way is kept, and goes on in another job."""
 
 
 class ArchiveError(DefectSurrogateError):
@@ -71,3 +84,11 @@ class StoppedError(DefectSurrogateError):
 
 class ServiceError(DefectSurrogateError):
     """The Prefect server or the Dask cluster did not start, or was lost."""
+
+
+class ClusterLostError(ServiceError):
+    """The Dask scheduler was lost, and with it all that its workers were at."""
+
+
+class WorkerLostError(ServiceError):
+    """The process or the batch job of a worker ended while it had work."""

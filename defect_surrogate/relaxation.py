@@ -119,6 +119,25 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """Ionic steps of a relaxation that was interrupted, from which it goes on.
+
+    Attributes
+    ----------
+    frames
+        All steps, the last of which is the first of what comes after.
+    seconds
+        Wall time, s.
+    corrections
+        What was changed on the way, in words.
+    """
+
+    frames: tuple[Frame, ...]
+    seconds: float
+    corrections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Unit:
     """One unit of work: a structure to relax, and how.
 

@@ -172,6 +172,11 @@ class ReferenceSettings(Section):
     vasp_cmd: list[str] = Field(
         ["vasp-xtb"], min_length=1, description="Command of the executable, e.g. ['srun', 'vasp_std']."
     )
+    vasp_gam_cmd: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Command for what is calculated at Γ only, as defects are, e.g. ['vasp_gam']; vasp_cmd when absent.",
+    )
     defect_incar: dict[str, IncarValue] = Field(
         {}, description="INCAR tags that change or add to the defaults for defects."
     )
@@ -193,11 +198,18 @@ class ReferenceSettings(Section):
 
 
 class WorkerSettings(Section):
-    """Workers of the two resource classes on this machine."""
+    """Where units are relaxed, and how often broken work is tried again."""
 
-    surrogate: int = Field(2, ge=1, description="Single-threaded processes relaxing with the force field.")
-    reference: int = Field(2, ge=1, description="Reference relaxations run at the same time.")
-    retries: int = Field(2, ge=0, description="Further attempts of a unit whose work broke.")
+    cluster: str | None = Field(
+        None,
+        description="File of a cluster's profile, or folder of workers that defect-surrogate cluster start started; this "
+        "machine when absent.",
+    )
+    surrogate: int = Field(
+        2, ge=1, description="On this machine: single-threaded processes relaxing with the force field."
+    )
+    reference: int = Field(2, ge=1, description="On this machine: reference relaxations run at the same time.")
+    retries: int = Field(2, ge=0, description="Further tries of a unit whose work broke by no fault of its own.")
 
 
 class ReferenceSearchSettings(Section):

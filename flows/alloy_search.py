@@ -6,7 +6,7 @@ and with the minima of each environment offered to the others. Like ``search``, 
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.surrogates import Potential, cell_method, surrogate_method
 from defect_surrogate.vacancies import Vacancy
 from flows.alloy_transfer import with_reference_minima, with_transferred
-from flows.hosts import Relax, RelaxedHost, Work, relax_host
+from flows.hosts import Relax, RelaxedHost, Work, collected, relax_host
 from flows.search import search_with_reference, search_with_surrogate
 from flows.searched import HostSearch, Starts, VacancySearch
 from flows.sweep_plan import SweepPlan, supercells_of, vacancies_of
@@ -106,12 +106,16 @@ def search_alloy(
     hosts, environments = tuple(host for host, _ in usable), tuple(found for _, found in usable)
     starts = [one for host, found in usable for one in _starts_of(host, found, settings, cache)]
     method = surrogate_method(plan.potential, settings.surrogate)
-    found = search_with_surrogate(starts, settings, method, relax_surrogate)
+    order = [(one.vacancy.host, one.vacancy.label) for one in (some.surrogate.structures[0] for some in starts)]
+    searches = search_with_surrogate(starts, settings, method, relax_surrogate)
     if settings.transfer.minima:
-        extended = [one for host in hosts for one in with_transferred(_of(host, found), alloy, host, settings)]
-        found = search_with_surrogate(extended, settings, method, relax_surrogate)
-    if not settings.surrogate_only:
-        found = search_with_reference(found, settings, relax_reference, alloy.oxidation_states)
+        first = _ordered(searches, order)
+        extended = [one for host in hosts for one in with_transferred(_of(host, first), alloy, host, settings)]
+        searches = search_with_surrogate(extended, settings, method, relax_surrogate)
+    if settings.surrogate_only:
+        found = _ordered(searches, order)
+    else:
+        found = _ordered(search_with_reference(searches, settings, relax_reference, alloy.oxidation_states), order)
         if settings.transfer.reference_minima:
             found = [one for host in hosts for one in with_reference_minima(_of(host, found), alloy, host, settings)]
             found = search_with_reference(found, settings, relax_reference, alloy.oxidation_states)
@@ -161,7 +165,7 @@ def _relaxed_cells(
         return tuple(RelaxedHost(one.host, None, None) for one in hosts)
     method = cell_method(potential)
     units = [Unit(one.host.name, BULK, HOST, "surrogate", one.host.supercell, method) for one in hosts]
-    found = relax_surrogate([Work(unit) for unit in units])
+    found = collected(relax_surrogate([Work(unit) for unit in units]))
     return tuple(_with_cell(one.host, unit, found.get(unit.name)) for one, unit in zip(hosts, units, strict=True))
 
 
@@ -201,6 +205,11 @@ def _starts(vacancy: Vacancy, host: Host, settings: SweepSettings, cache: Path |
         fine,
         cached_sampling_set(vacancy, host, settings.distortions, make=sampling_set, cache=cache),
     )
+
+
+def _ordered(searches: Iterable[VacancySearch], order: Sequence[tuple[str, str]]) -> list[VacancySearch]:
+    """Wait for searches, which come as they end, and put them in the order of their vacancies."""
+    return sorted(searches, key=lambda one: order.index((one.vacancy.host, one.vacancy.label)))
 
 
 def _of(host: AlloyHost, searches: Sequence[VacancySearch]) -> list[VacancySearch]:

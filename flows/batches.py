@@ -1,24 +1,29 @@
 """Units of one level relaxed on Dask workers, as Prefect flows of their own: what every search hands its work to."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
 
 from defect_surrogate.archive import Archive
 from defect_surrogate.dataset.frames import BULK
-from defect_surrogate.errors import ServiceError, StoppedError
-from defect_surrogate.relaxation import Relaxation
-from defect_surrogate.settings import SearchSettings, SurrogateSettings, WorkerSettings
+from defect_surrogate.errors import ServiceError, StoppedError, WorkerLostError
+from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates import structures_at_once
-from flows.hosts import Relax, Work
+from defect_surrogate.vasp import Execution
+from flows.cluster.connection import Cluster
+from flows.cluster.crew import Demand
+from flows.hosts import Work
 from flows.progress import finished_line, progress
-from flows.run_folder import WorkFolder
-from flows.workers import Group, Submit, local_workers, outcomes
+from flows.retries import Tries
+from flows.stream import Results
+from flows.workers import Group, Outcome, Submit, outcomes
 from tasks.reference import relax_reference_unit
 from tasks.surrogate import relax_cell_units, relax_surrogate_units
 
@@ -29,12 +34,34 @@ BATCHES = 4
 is one structure, and a task of its own would cost half as much as its relaxation."""
 
 
+LAST_STEP = 60.0
+"""Seconds that surrogate relaxations get to end at their next step and keep their state, when they are told to (our choice)."""
+
+
 class Batch(BaseModel):
-    """Units for one run of a flow; Prefect records their names only, since parameters are capped at 512 KB."""
+    """Units for one run of a flow; Prefect records their names only, since parameters are capped at 512 KB.
+
+    Attributes
+    ----------
+    works
+        The units.
+    retries
+        Further tries of a unit that broke by no fault of its own.
+    pool
+        Name of the workers that relax them.
+    cluster
+        Has these workers.
+    results
+        Is told what becomes of each unit, as it ends.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     works: tuple[InstanceOf[Work], ...]
+    retries: int
+    pool: str
+    cluster: InstanceOf[Cluster] = Field(exclude=True)
+    results: InstanceOf[Results] = Field(exclude=True)
 
     @field_serializer("works")
     def names(self, works: tuple[Work, ...]) -> list[str]:
@@ -52,73 +79,8 @@ def batch_name() -> str:
     return f"{hosts[0]}{more}: {len(works)} {works[0].unit.level} relaxations"
 
 
-def with_surrogate(folder: WorkFolder, settings: SearchSettings) -> Relax:
-    """Return what relaxes units of a folder with the force field, each call on workers of its own.
-
-    Parameters
-    ----------
-    folder
-        Whose archive they are looked up in, and published to.
-    settings
-        Force field and workers.
-
-    Returns
-    -------
-    callable
-        Relaxes works.
-    """
-
-    def relax(works: Sequence[Work]) -> dict[str, Relaxation]:
-        folder.note_units(work.unit for work in works)
-        workers = local_workers(settings.workers.surrogate, deaths_allowed=settings.workers.retries)
-        by_surrogate = relax_with_surrogate.with_options(task_runner=workers)
-        return by_surrogate(Batch(works=tuple(works)), folder.archive.root, settings.surrogate, settings.workers)
-
-    return _once(relax)
-
-
-def with_reference(folder: WorkFolder, workers: WorkerSettings) -> Relax:
-    """Return what relaxes units of a folder with VASP or its stand-in, each call on workers of its own.
-
-    Parameters
-    ----------
-    folder
-        Whose archive they are looked up in, and published to.
-    workers
-        How many, and how often broken work is tried again.
-
-    Returns
-    -------
-    callable
-        Relaxes works.
-    """
-
-    def relax(works: Sequence[Work]) -> dict[str, Relaxation]:
-        folder.note_units(work.unit for work in works)
-        runner = local_workers(min(workers.reference, max(1, len(works))), deaths_allowed=workers.retries)
-        by_reference = relax_with_reference.with_options(task_runner=runner)
-        return by_reference(Batch(works=tuple(works)), folder.archive.root, workers)
-
-    return _once(relax)
-
-
-def _once(relax: Relax) -> Relax:
-    """Leave out what broke when it was asked for before: a search that asks again, for more, does not mean it tried anew."""
-    broke: set[tuple[str, str]] = set()
-
-    def relax_once(works: Sequence[Work]) -> dict[str, Relaxation]:
-        left = [work for work in works if (work.unit.name, work.unit.key) not in broke]
-        found = relax(left)
-        broke.update((work.unit.name, work.unit.key) for work in left if work.unit.name not in found)
-        return found
-
-    return relax_once
-
-
 @flow(name="relax-with-surrogate", flow_run_name=batch_name, persist_result=False)
-def relax_with_surrogate(
-    batch: Batch, archive_root: Path, settings: SurrogateSettings, workers: WorkerSettings
-) -> dict[str, Relaxation]:
+def relax_with_surrogate(batch: Batch, archive_root: Path, settings: SurrogateSettings) -> tuple[str, ...]:
     """Relax units with the force field.
 
     Parameters
@@ -126,30 +88,32 @@ def relax_with_surrogate(
     batch
         Units at level ``surrogate``: starts of defects, or supercells without one, whose cells are relaxed, too.
     archive_root
-        Directory of the archive.
+        Directory of the archive, to which they are published.
     settings
         Force field and convergence.
-    workers
-        How many, and how often broken work is tried again.
 
     Returns
     -------
-    dict of str to Relaxation
-        By name of the unit. Those that broke are missing, and noted in the archive.
+    tuple of str
+        Names of the units that ran out of memory, and are to be tried with more.
     """
     of_cells = any(work.unit.defect == BULK for work in batch.works)
-    relax = (relax_cell_units if of_cells else relax_surrogate_units).with_options(retries=workers.retries)
+    relax = relax_cell_units if of_cells else relax_surrogate_units
+    profile = batch.cluster.profile
+    on_gpu = None if profile.is_local else profile.surrogate.gpus > 0
     return _relaxed(
         batch,
         archive_root,
-        lambda group: relax.submit(tuple(work.unit for work in group), archive_root, settings),
-        in_flight=workers.surrogate,
-        most=BATCHES * structures_at_once(settings),
+        lambda group: relax.submit(
+            tuple(work.unit for work in group), archive_root, settings, profile.surrogate.margin
+        ),
+        most=BATCHES * structures_at_once(settings, on_gpu=on_gpu),
+        workers=profile.surrogate.jobs.maximum,
     )
 
 
 @flow(name="relax-with-reference", flow_run_name=batch_name, persist_result=False)
-def relax_with_reference(batch: Batch, archive_root: Path, workers: WorkerSettings) -> dict[str, Relaxation]:
+def relax_with_reference(batch: Batch, archive_root: Path) -> tuple[str, ...]:
     """Relax units with VASP or its stand-in.
 
     Parameters
@@ -157,64 +121,136 @@ def relax_with_reference(batch: Batch, archive_root: Path, workers: WorkerSettin
     batch
         Units at level ``reference``.
     archive_root
-        Directory of the archive.
-    workers
-        How many, and how often broken work is tried again.
+        Directory of the archive, to which they are published.
 
     Returns
     -------
-    dict of str to Relaxation
-        By name of the unit. Those that broke are missing, and noted in the archive.
+    tuple of str
+        Names of the units that ran out of memory, and are to be tried with more.
     """
-    relax = relax_reference_unit.with_options(retries=workers.retries)
     methods = {work.unit.name: work.method for work in batch.works if work.method is not None}
+    asked = batch.cluster.profile.reference
+    execution = Execution(
+        asked.launcher_words, None if batch.cluster.profile.is_local else asked.threads, asked.scratch
+    )
     return _relaxed(
         batch,
         archive_root,
-        lambda group: relax.submit(group[0].unit, methods[group[0].unit.name], archive_root),
-        in_flight=workers.reference,
+        lambda group: relax_reference_unit.submit(
+            group[0].unit, methods[group[0].unit.name], archive_root, execution, asked.margin
+        ),
         most=1,
+        workers=asked.jobs.maximum,
     )
 
 
-def _relaxed(batch: Batch, archive_root: Path, submit: Submit, *, in_flight: int, most: int) -> dict[str, Relaxation]:
+@dataclass
+class _Progress:
+    """How far a batch is.
+
+    Attributes
+    ----------
+    batch, archive
+        Units, and where they are published.
+    tries
+        Decides about those that broke.
+    total, ended
+        Units that were missing, and those of them that have ended.
+    hungry
+        Names of units that need more memory.
+    """
+
+    batch: Batch
+    archive: Archive
+    tries: Tries
+    total: int
+    ended: int = 0
+    hungry: tuple[str, ...] = ()
+
+    def take(self, outcome: Outcome) -> list[Group]:
+        """Take in what became of a group; return what is to be tried again."""
+        found = [(work, self.archive.find(work.unit)) for work in outcome.group]
+        left = tuple(work for work, relaxation in found if relaxation is None)
+        for work, relaxation in found:
+            if relaxation is not None:
+                self.ended += 1
+                self.batch.results.put(work.unit.name, relaxation)
+                logger.info("%s", finished_line(work.unit.name, relaxation, done=self.ended, total=self.total))
+        if isinstance(outcome.error, StoppedError) or not left:
+            return []
+        if len(outcome.group) > 1:  # which of them broke the group shows when each is alone
+            return [part for part in (left[::2], left[1::2]) if part]
+        return self._again(left[0], outcome)
+
+    def _again(self, work: Work, outcome: Outcome) -> list[Group]:
+        name = work.unit.name
+        error = outcome.error or ServiceError(f"{name}: its worker left no result")
+        lost = isinstance(error, WorkerLostError)
+        fate = self.batch.cluster.fate(self.batch.pool, outcome.worker) if lost else ""
+        what = self.tries.next(name, error, fate=fate, progress=self.archive.progress(work.unit))
+        if what == "again":
+            logger.warning("%s: %s%s; tried again", name, error, f" (its job: {fate})" if fate else "")
+            return [(work,)]
+        self.ended += 1
+        if what == "more memory":
+            self.hungry += (name,)
+            logger.warning("%s: %s; tried again with more memory", name, error)
+            return []
+        words = self.tries.words(name, error, fate)
+        self.archive.record_failure(work.unit, type(error)(words))
+        self.batch.results.put(name, None)
+        logger.error("%s broke: %s, %d of %d", name, words, self.ended, self.total)
+        return []
+
+
+def _relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, workers: int) -> tuple[str, ...]:
     archive = Archive(archive_root)
-    looked_up = {work.unit.name: archive.find(work.unit) for work in batch.works}
-    found = {name: relaxation for name, relaxation in looked_up.items() if relaxation is not None}
-    missing = [work for work in batch.works if work.unit.name not in found]
-    if found:
-        logger.info("%s: %d of them in the archive already", batch_name(), len(found))
-    waiting = deque(_groups(missing, most=most, workers=in_flight))
-    if archive.stop_requested():
-        waiting.clear()
-    with progress(batch_name(), len(missing)) as advance:
-        ended = 0
-        for outcome in outcomes(waiting, submit, in_flight=in_flight):
-            archived = {work.unit.name: archive.find(work.unit) for work in outcome.group}
-            left = [work for work in outcome.group if archived[work.unit.name] is None]
-            if left and len(outcome.group) > 1:  # which of them broke the group shows when each is alone
-                waiting.extend(tuple(part) for part in (left[::2], left[1::2]) if part)
-            for work in outcome.group:
-                relaxation = archived[work.unit.name]
-                if relaxation is None and (len(outcome.group) > 1 or isinstance(outcome.error, StoppedError)):
-                    continue
-                ended += 1
-                if relaxation is not None:
-                    found[work.unit.name] = relaxation
-                    logger.info("%s", finished_line(work.unit.name, relaxation, done=ended, total=len(missing)))
+    waiting = deque(_groups(batch.works, most=most, workers=workers))
+    tries = Tries(batch.retries, more_memory=batch.cluster.has_more_memory and batch.pool == "reference")
+    so_far = _Progress(batch, archive, tries, len(batch.works))
+    if waiting and not _stopped(batch, archive):
+        with (
+            batch.cluster.crew(batch.pool).work(len(waiting)) as demand,
+            progress(batch_name(), len(batch.works)) as advance,
+        ):
+            problem, ending = "", 0.0
+            for outcome in outcomes(waiting, submit, demand):
+                if outcome is None:
+                    problem = _tell(batch, problem)
                 else:
-                    error = outcome.error or ServiceError(f"{work.unit.name}: its worker left no result")
-                    archive.record_failure(work.unit, error)
-                    logger.error("%s broke: %s, %d of %d", work.unit.name, error, ended, len(missing))
-                advance()
-            if archive.stop_requested():
-                waiting.clear()
-    if ended < len(missing):
+                    before = so_far.ended
+                    again = so_far.take(outcome)
+                    advance(so_far.ended - before)
+                    waiting.extend(again)
+                    demand.change(len(again))
+                if _stopped(batch, archive):
+                    _clear(waiting, demand)
+                    ending = ending or time.monotonic()
+                    if batch.results.abandoned or batch.pool != "surrogate" or time.monotonic() - ending > LAST_STEP:
+                        break  # their workers end with them, and what they have done is kept
+    if so_far.ended < so_far.total:
         raise StoppedError(
-            f"{batch_name()}: stopped on request, {len(missing) - ended} left; what is on its way is kept, and "
+            f"{batch_name()}: stopped on request, {so_far.total - so_far.ended} left; what is on its way is kept, and "
             "defect-surrogate resume goes on"
         )
-    return found
+    return so_far.hungry
+
+
+def _stopped(batch: Batch, archive: Archive) -> bool:
+    return batch.results.abandoned or archive.stop_requested()
+
+
+def _clear(waiting: deque[Group], demand: Demand) -> None:
+    demand.change(-len(waiting))
+    waiting.clear()
+
+
+def _tell(batch: Batch, before: str) -> str:
+    """Say what is in the way of the workers, once."""
+    problem = batch.cluster.problem(batch.pool)
+    if problem and problem != before:
+        logger.warning("%s: waits for workers: %s", batch.pool, problem)
+    return problem
 
 
 def _groups(works: Sequence[Work], *, most: int, workers: int) -> list[Group]:

@@ -12,9 +12,9 @@ from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings
-from flows.batches import with_reference
 from flows.progress import show_own_lines
 from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
+from flows.relaxing import relaxers
 from flows.run_folder import create_build, locked
 from flows.search_host import Out
 from flows.training_driver import host_names
@@ -58,23 +58,23 @@ def build_dataset(
     with locked(Path(out)):
         folder = create_build(Path(out), sources, settings)
         folder.begin()
-        relax_reference = with_reference(folder, settings.workers)
-        for done, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
-            logger.info("%s: host %d of %d", name, done, len(sources))
-            try:
-                found = reference_search(
-                    source, named(settings, name), relax_reference=relax_reference, cache=folder.sampling
-                )
-                missing[name] = count_missing(found)
-                elements.update(site.specie.symbol for site in found.host.unit_cell)
-            except InputError as error:
-                logger.error("%s: %s", name, error)
-                missing[name] = -1
-        if settings.isolated_atoms:
-            elements |= _atoms_so_far(Path(out) / ATOMS_FILE)
-            energies = evaluate_atoms(elements, settings.reference, relax_reference=relax_reference)
-            replace_file(Path(out) / ATOMS_FILE, yaml.safe_dump(energies))
-            missing[isolated_atoms.HOST] = len(elements) - len(energies)
+        with relaxers(folder, settings.workers) as relax:
+            for done, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
+                logger.info("%s: host %d of %d", name, done, len(sources))
+                try:
+                    found = reference_search(
+                        source, named(settings, name), relax_reference=relax.reference, cache=folder.sampling
+                    )
+                    missing[name] = count_missing(found)
+                    elements.update(site.specie.symbol for site in found.host.unit_cell)
+                except InputError as error:
+                    logger.error("%s: %s", name, error)
+                    missing[name] = -1
+            if settings.isolated_atoms:
+                elements |= _atoms_so_far(Path(out) / ATOMS_FILE)
+                energies = evaluate_atoms(elements, settings.reference, relax_reference=relax.reference)
+                replace_file(Path(out) / ATOMS_FILE, yaml.safe_dump(energies))
+                missing[isolated_atoms.HOST] = len(elements) - len(energies)
     return missing
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli_archive import pack, reindex, unpack
+from flows.cli_cluster import app as cluster_app
 from flows.cli_errors import FAILURES, Options, errors
 from flows.cli_sweep import finish_sweep, sweep
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
+from flows.cluster.choice import on_cluster
 
 if TYPE_CHECKING:
     from defect_surrogate.reports.schema import CampaignReport
@@ -66,6 +68,14 @@ FullReference = Annotated[
     bool,
     typer.Option("--full-reference", help="Relax all sampling structures at the reference level too, and compare."),
 ]
+Cluster = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster",
+        help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="List what would be searched and run, write the inputs of one unit, run nothing."),
@@ -97,6 +107,7 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
     settings_file: SettingsFile = None,
     surrogate: Surrogate = None,
     full_reference: FullReference = False,
+    cluster: Cluster = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -106,6 +117,7 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
     """
     with errors(resume=None if dry_run else out):
         settings = _settings(settings_file, elements, surrogate, full_reference=full_reference)
+        settings = on_cluster(settings, cluster, settings_file)
         if dry_run:
             _show_plan(source, out, settings, as_json=as_json)
             return
@@ -115,7 +127,7 @@ def search(  # noqa: PLR0917  (typer knows options by their annotation)
 
 
 @app.command(epilog=EPILOG)
-def resume(run: Run, as_json: Json = False) -> None:
+def resume(run: Run, cluster: Cluster = None, as_json: Json = False) -> None:
     """Continue a search or a sweep that was interrupted, or try again what broke; finished units are not run again."""
     with errors(resume=run):
         from flows.driver import run_search, run_sweep  # noqa: PLC0415
@@ -123,10 +135,20 @@ def resume(run: Run, as_json: Json = False) -> None:
         from flows.sweep_folder import is_sweep, open_sweep  # noqa: PLC0415
 
         if is_sweep(run):
-            finish_sweep(run_sweep(run, open_sweep(run).settings), run, as_json=as_json)
+            finish_sweep(run_sweep(run, on_cluster(open_sweep(run).settings, cluster)), run, as_json=as_json)
             return
         folder = open_run(run)
-        _finish(run_search(folder.source, run, folder.settings), run, as_json=as_json)
+        _finish(run_search(folder.source, run, on_cluster(folder.settings, cluster)), run, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def cancel(run: Run) -> None:
+    """End a search or a sweep that runs, its relaxations and its batch jobs; resume goes on from where they were."""
+    with errors(resume=None):
+        from flows.cancel import cancel_run  # noqa: PLC0415
+
+        left = cancel_run(run)
+        typer.echo(f"{run}: ended" + (f"; cancelled jobs that had been left: {', '.join(left)}" if left else ""))
 
 
 @app.command(epilog=EPILOG)
@@ -251,5 +273,6 @@ def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> N
         raise typer.Exit(FAILURES)
 
 
+app.add_typer(cluster_app, name="cluster")
 for command in (sweep, ingest, build_dataset, train, evaluate, compare_levels, reindex, pack, unpack):
     app.command(epilog=EPILOG)(errors(resume=None)(command))

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def errors(*, resume: Path | None) -> Iterator[None]:
     """
     from flows.progress import log_to_terminal  # noqa: PLC0415
 
+    os.umask(os.umask(0o077) | 0o007)  # results are for the user, and perhaps the group
     log_to_terminal(logging.DEBUG if Options.debug else logging.INFO)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

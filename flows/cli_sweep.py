@@ -8,6 +8,7 @@ import typer
 
 from defect_surrogate.errors import StoppedError
 from flows.cli_errors import FAILURES
+from flows.cluster.choice import on_cluster
 
 if TYPE_CHECKING:
     from defect_surrogate.reports.alloy_schema import AlloyReport
@@ -22,6 +23,14 @@ def sweep(
         Path, typer.Argument(metavar="SETTINGS", help="YAML file of settings; see docs/reference.", show_default=False)
     ],
     out: Out,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster",
+            help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -31,7 +40,7 @@ def sweep(
     """
     from flows.sweep_folder import read_sweep_settings  # noqa: PLC0415  (seconds to import)
 
-    settings = read_sweep_settings(settings_file)
+    settings = on_cluster(read_sweep_settings(settings_file), cluster, settings_file)
     if dry_run:
         from flows.plan import planned_sweep, sweep_plan_text  # noqa: PLC0415
 

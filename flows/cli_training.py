@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cluster.choice import on_cluster
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result; made when missing.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")]
 Model = Annotated[
@@ -50,6 +52,14 @@ def build_dataset(
         Path | None,
         typer.Option("--settings", "-s", help="YAML file of settings; see docs/reference.", show_default=False),
     ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster",
+            help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Relax all sampling structures of several hosts at the reference level, and evaluate strained bulk cells: training data.
 
@@ -59,6 +69,7 @@ def build_dataset(
     from flows.training_driver import run_build  # noqa: PLC0415
 
     settings = BuildSettings() if settings_file is None else read_settings(settings_file, BuildSettings)
+    settings = on_cluster(settings, cluster, settings_file)
     missing = run_build(sources, out, settings)
     for name, count in missing.items():
         state = "cannot be used, see above" if count < 0 else f"{count} units without a result" if count else "done"

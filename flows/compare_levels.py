@@ -17,7 +17,6 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from pydantic import WithJsonSchema
 
-from defect_surrogate.archive import Archive
 from defect_surrogate.errors import InputError
 from defect_surrogate.level_comparison import (
     DefectDifference,
@@ -33,15 +32,14 @@ from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vacancies import Vacancy
-from defect_surrogate.vasp import check_executable, reference_method
-from flows.batches import Batch, relax_with_reference
-from flows.hosts import Relax, Work
+from defect_surrogate.vasp import reference_method
+from flows.hosts import Relax, Work, check_command, collected
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
-from flows.run_folder import RunFolder, locked, open_run
+from flows.relaxing import relaxers
+from flows.run_folder import RunFolder, WorkFolder, locked, open_run
 from flows.search import archived_search
 from flows.searched import HostSearch, VacancySearch
-from flows.workers import local_workers
 
 logger = logging.getLogger(__name__)
 
@@ -88,19 +86,11 @@ def compare_levels(first: First, second: Second, out: Out) -> LevelComparison:
     """
     show_own_lines()
     runs = open_run(Path(first)), open_run(Path(second))
-    workers = runs[0].settings.workers
     with locked(Path(out)):
-        archive = Archive(Path(out) / "archive")
-        archive.clear_dead_attempts()
-        archive.clear_stop_request()
-
-        def relax_reference(works: Sequence[Work]) -> dict[str, Relaxation]:
-            count = min(workers.reference, max(1, len(works)))
-            runner = local_workers(count, deaths_allowed=workers.retries)
-            by_reference = relax_with_reference.with_options(task_runner=runner)
-            return by_reference(Batch(works=tuple(works)), archive.root, workers)
-
-        comparison = compare_runs(*runs, relax_reference=relax_reference)
+        folder = WorkFolder(Path(out).absolute())
+        folder.begin()
+        with relaxers(folder, runs[0].settings.workers) as relax:
+            comparison = compare_runs(*runs, relax_reference=relax.reference)
         replace_file(Path(out) / COMPARISON_FILE, comparison_json(comparison))
         replace_file(Path(out) / TABLE_FILE, comparison_markdown(comparison))
     create_table_artifact(comparison_rows(comparison), key="level-comparison", description=comparison_name())
@@ -128,7 +118,7 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
         If the searches are of two compositions, a search has no ground state at all, no vacancy can be compared, or the
         executable of the first cannot be used.
     """
-    check_executable(first.settings.reference)
+    check_command(first.settings)
     if first.settings.full_reference != second.settings.full_reference:
         logger.warning(
             "%s and %s: only one is a full reference search; what it alone relaxed may look like a difference of the levels",
@@ -164,7 +154,7 @@ def compare_runs(first: RunFolder, second: RunFolder, *, relax_reference: Relax)
     if not differences:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
         raise InputError(f"{first.path} and {second.path}: no vacancy can be compared: {reasons}")
-    done = relax_reference([work for own in works.values() for work in own])
+    done = collected(relax_reference([work for own in works.values() for work in own]))
     return LevelComparison(
         host=host.name,
         levels=(levels[0], levels[1]),

@@ -77,11 +77,12 @@ def run_search(source: str, out: Path, settings: SearchSettings) -> CampaignRepo
     DefectSurrogateError
         If the search cannot be done at all.
     """
-    with served(out) as server:
+    with served(out, settings.workers.cluster) as server:
         check_crystal(*read_crystal(source))
+        from flows.cancel import cancellation_told  # noqa: PLC0415
         from flows.search_host import search_host  # noqa: PLC0415  (takes seconds, in which the server starts)
 
-        with server.ready():
+        with server.ready(), cancellation_told():
             return search_host(source, str(out), settings)
 
 
@@ -105,23 +106,26 @@ def run_sweep(out: Path, settings: SweepSettings) -> AlloyReport:
     DefectSurrogateError
         If the sweep cannot be done at all.
     """
-    with served(out) as server:
+    with served(out, settings.workers.cluster) as server:
         for path in settings.alloy.end_members:
             check_crystal(*read_crystal(path))
+        from flows.cancel import cancellation_told  # noqa: PLC0415
         from flows.sweep_alloy import sweep_alloy  # noqa: PLC0415  (takes seconds, in which the server starts)
 
-        with server.ready():
+        with server.ready(), cancellation_told():
             return sweep_alloy(str(out), settings)
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator["Server"]:
+def served(folder: Path, cluster: str | None = None) -> Iterator["Server"]:
     """Give flows a Prefect server: the one there is, or one whose database is in a folder, which starts meanwhile.
 
     Parameters
     ----------
     folder
         Where the flow works; made when missing.
+    cluster
+        Profile or folder of the cluster whose nodes have to reach the server; this machine alone when None.
 
     Yields
     ------
@@ -138,9 +142,10 @@ def served(folder: Path) -> Iterator["Server"]:
     check_folder(folder)
     with locked(folder):  # held by the flow itself; asked for here before a second server starts on one database
         pass
+    from flows.cluster.choice import address_for  # noqa: PLC0415
     from flows.service import prefect_server  # noqa: PLC0415  (Prefect reads the environment at import)
 
-    with prefect_server(folder / "prefect") as server:
+    with prefect_server(folder / "prefect", address_for(cluster)) as server:
         yield server
 
 

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from defect_surrogate.archive import Archive
@@ -35,8 +35,27 @@ class Work:
     method: ReferenceMethod | None = None
 
 
-Relax = Callable[[Sequence[Work]], dict[str, Relaxation]]
-"""Relaxes units and returns those that have a result, by the name of the unit."""
+Result = tuple[str, Relaxation | None]
+"""What became of a unit: its name, and its relaxation; None if it broke."""
+
+Relax = Callable[[Sequence[Work]], Iterator[Result]]
+"""Begins to relax units, and yields what becomes of each, as it ends."""
+
+
+def collected(results: Iterable[Result]) -> dict[str, Relaxation]:
+    """Wait for results.
+
+    Parameters
+    ----------
+    results
+        Of a call of a relaxer.
+
+    Returns
+    -------
+    dict of str to Relaxation
+        Of the units that have one, by name.
+    """
+    return {name: relaxation for name, relaxation in results if relaxation is not None}
 
 
 def looked_up(archive: Archive) -> Relax:
@@ -52,12 +71,7 @@ def looked_up(archive: Archive) -> Relax:
     callable
         Looks works up.
     """
-
-    def relax(works: Sequence[Work]) -> dict[str, Relaxation]:
-        found = {work.unit.name: archive.find(work.unit) for work in works}
-        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
-
-    return relax
+    return lambda works: ((work.unit.name, archive.find(work.unit)) for work in works)
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ def check_reference(host: Host, settings: ReferenceSearchSettings) -> None:
     InputError
         If the reference level cannot treat the host or one of its vacancies.
     """
-    check_executable(settings.reference)
+    check_command(settings)
     check_cell(host.supercell, settings.reference)
     if settings.host.oxidation_states is None:
         bonds = anion_bonds(host.supercell, oxidation_states=host.oxidation_states)
@@ -111,6 +125,23 @@ def check_reference(host: Host, settings: ReferenceSearchSettings) -> None:
             )
     for vacancy in find_vacancies(host, settings.vacancies):
         reference_method(vacancy.ideal_structure, settings.reference, cell="defect", charge=vacancy.charge)
+
+
+def check_command(settings: ReferenceSearchSettings) -> None:
+    """Refuse an executable that is not here, unless a module of a cluster's nodes may bring it.
+
+    Parameters
+    ----------
+    settings
+        Of the search.
+
+    Raises
+    ------
+    ReferenceInputError
+        If it is not found.
+    """
+    if settings.workers.cluster is None or settings.reference.is_stand_in:
+        check_executable(settings.reference)
 
 
 def relax_host(host: Host, settings: ReferenceSearchSettings, relax_reference: Relax) -> RelaxedHost:
@@ -133,7 +164,7 @@ def relax_host(host: Host, settings: ReferenceSearchSettings, relax_reference: R
     if not settings.host.relax:
         return RelaxedHost(host, None, None)
     work = host_work(host, settings)
-    relaxation = relax_reference([work]).get(work.unit.name)
+    relaxation = collected(relax_reference([work])).get(work.unit.name)
     if relaxation is not None and relaxation.rankable:
         host = host_with_relaxed_cell(host, relaxation.structure, settings=settings.host)
     return RelaxedHost(host, work.unit, relaxation)

@@ -1,16 +1,15 @@
 """What a search would do, without doing it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.archive import Archive
-from defect_surrogate.relaxation import Relaxation
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
-from flows.hosts import Work
+from flows.hosts import Result, Work
 from flows.search import search
 from flows.searched import HostSearch
 from flows.sweep_plan import plan_sweep, vacancies_of
@@ -92,10 +91,9 @@ def plan_search(source: str, out: Path, settings: SearchSettings) -> Plan:
     archive = Archive(out / "archive") if (out / "archive").is_dir() else None
     works: dict[str, Work] = {}
 
-    def look_up(asked: Sequence[Work]) -> dict[str, Relaxation]:
+    def look_up(asked: Sequence[Work]) -> Iterator[Result]:
         works.update({work.unit.name: work for work in asked})
-        found = {work.unit.name: archive.find(work.unit) for work in asked} if archive is not None else {}
-        return {name: relaxation for name, relaxation in found.items() if relaxation is not None}
+        return ((work.unit.name, archive.find(work.unit) if archive is not None else None) for work in asked)
 
     result = search(source, settings, relax_surrogate=look_up, relax_reference=look_up)
     cell = "relaxed" if settings.host.relax else "as given"

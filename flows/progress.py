@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich import box
@@ -60,9 +61,38 @@ def log_to_terminal(level: int) -> None:
         package.propagate = False
 
 
+class _Bars:
+    """One display for all bars, since a terminal has room for one; shown while there is any."""
+
+    def __init__(self) -> None:
+        self._lock, self._count = threading.Lock(), 0
+        self.display = self._new()
+
+    @staticmethod
+    def _new() -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        return Progress(*columns, console=console, transient=True)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
+                self.display = self._new()
+                self.display.start()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                self.display.stop()
+
+
+_bars = _Bars()
+
+
 @contextlib.contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar while units are relaxed, if standard error is a terminal.
+def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show a bar while units are relaxed, below those of others, if standard error is a terminal.
 
     Parameters
     ----------
@@ -74,12 +104,17 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     Yields
     ------
     callable
-        Call it at the end of each unit.
+        Call it at the end of each unit, or with the number of units that have ended.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (total and console.is_terminal)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+    if not total or not console.is_terminal:
+        yield lambda _count=1: None
+        return
+    with _bars:
+        task = _bars.display.add_task(title, total=total)
+        try:
+            yield lambda count=1: _bars.display.advance(task, count)
+        finally:
+            _bars.display.remove_task(task)
 
 
 def finished_line(name: str, relaxation: Relaxation, *, done: int, total: int) -> str:

@@ -18,7 +18,7 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import BuildSettings, ReferenceSettings
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_reference, relax_host
+from flows.hosts import Relax, Work, check_reference, collected, relax_host
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def reference_search(
         for vacancy in vacancies:
             sampling = cached_sampling_set(vacancy, relaxed.host, settings.distortions, make=sampling_set, cache=cache)
             works += sampling_work(sampling, settings.reference)
-    found |= relax_reference(works)
+    found |= collected(relax_reference(works))
     return ReferenceSearch(relaxed.host, own + tuple(work.unit for work in works), found)
 
 
@@ -110,7 +110,7 @@ def evaluate_atoms(elements: Iterable[str], settings: ReferenceSettings, *, rela
         Energy in eV, by symbol; without atoms that have no result.
     """
     works = {element: atom_work(element, settings) for element in sorted(elements)}
-    found = relax_reference(list(works.values()))
+    found = collected(relax_reference(list(works.values())))
     return {element: found[work.unit.name].energy for element, work in works.items() if work.unit.name in found}
 
 

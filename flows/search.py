@@ -6,7 +6,7 @@ relaxations by Dask workers; ``report``, ``status`` and ``--dry-run`` hand in a 
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pymatgen.core import Structure
@@ -23,7 +23,7 @@ from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
 from defect_surrogate.vacancies import Vacancy, find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_reference, looked_up, relax_host
+from flows.hosts import Relax, Work, check_reference, collected, looked_up, relax_host
 from flows.run_folder import RunFolder
 from flows.searched import HostSearch, Starts, VacancySearch
 
@@ -87,12 +87,14 @@ def search(
     method = surrogate_method(potential, settings.surrogate)
     searches = search_with_surrogate([Starts(one, one) for one in samplings], settings, method, relax_surrogate)
     finished = search_with_reference(searches, settings, relax_reference, host.oxidation_states)
+    order = [vacancy.label for vacancy in vacancies]
+    finished.sort(key=lambda one: order.index(one.vacancy.label))
     return HostSearch(host, relaxed.unit, relaxed.relaxation, tuple(finished))
 
 
 def search_with_surrogate(
     starts: Sequence[Starts], settings: SearchSettings, method: str, relax_surrogate: Relax
-) -> list[VacancySearch]:
+) -> Iterator[VacancySearch]:
     """Relax the starts of vacancies with the surrogate, and find its minima.
 
     Parameters
@@ -106,23 +108,33 @@ def search_with_surrogate(
     relax_surrogate
         Relaxes units.
 
-    Returns
-    -------
-    list of VacancySearch
-        One for each vacancy.
+    Yields
+    ------
+    VacancySearch
+        One for each vacancy, as soon as all its relaxations have ended.
     """
     works = [surrogate_work(one.surrogate, method) for one in starts]
-    found = relax_surrogate([work for some in works for work in some])
-    return [_minima(one, some, found, settings) for one, some in zip(starts, works, strict=True)]
+    vacancy_of = {work.unit.name: index for index, some in enumerate(works) for work in some}
+    left = [len(some) for some in works]
+    found: dict[str, Relaxation] = {}
+    for name, relaxation in relax_surrogate([work for some in works for work in some]):
+        index = vacancy_of[name]
+        left[index] -= 1
+        if relaxation is not None:
+            found[name] = relaxation
+        if left[index] == 0:
+            yield _minima(starts[index], works[index], found, settings)
 
 
 def search_with_reference(
-    searches: Sequence[VacancySearch],
+    searches: Iterable[VacancySearch],
     settings: SearchSettings,
     relax_reference: Relax,
     oxidation_states: Mapping[str, float],
 ) -> list[VacancySearch]:
     """Relax the surrogate's minima of vacancies, and what else is asked for, at the reference level.
+
+    Each vacancy begins as it comes: those that the surrogate is still at keep no other waiting.
 
     Parameters
     ----------
@@ -140,9 +152,11 @@ def search_with_reference(
     list of VacancySearch
         The same with the results at the reference level.
     """
-    works = [reference_work(one, settings, oxidation_states) for one in searches]
-    found = relax_reference([work for some in works for work in some])
-    return [_finished(one, some, found) for one, some in zip(searches, works, strict=True)]
+    begun = []
+    for one in searches:
+        works = reference_work(one, settings, oxidation_states)
+        begun.append((one, works, relax_reference(works)))
+    return [_finished(one, works, collected(results)) for one, works, results in begun]
 
 
 def surrogate_work(sampling: SamplingSet, method: str) -> list[Work]:

@@ -11,8 +11,8 @@ from defect_surrogate.archive import reindex
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.artifacts import publish_artifacts
-from flows.batches import with_reference, with_surrogate
 from flows.progress import show_own_lines
+from flows.relaxing import relaxers
 from flows.results import write_results
 from flows.run_folder import create_run, locked
 from flows.search import search
@@ -57,14 +57,15 @@ def search_host(source: Source, out: Out, settings: SearchSettings = SearchSetti
     with locked(Path(out)):
         run = create_run(Path(out), source, settings)
         run.begin()
-        found = search(
-            run.source,
-            settings,
-            relax_surrogate=with_surrogate(run, settings),
-            relax_reference=with_reference(run, settings.workers),
-            structures=run.structures,
-            cache=run.sampling,
-        )
+        with relaxers(run, settings.workers) as relax:
+            found = search(
+                run.source,
+                settings,
+                relax_surrogate=relax.surrogate(settings.surrogate),
+                relax_reference=relax.reference,
+                structures=run.structures,
+                cache=run.sampling,
+            )
         report = write_results(run, [found])
         reindex(run.archive)
     publish_artifacts(report)

@@ -1,4 +1,4 @@
-"""The local Prefect server of one run: ``python -m flows.server``, started by ``flows.service`` and dead when its parent is.
+"""The local Prefect server of one run: ``python -m flows.server ADDRESS``, started by ``flows.service``, and dead when it is.
 
 Prefect's own way to start a temporary server leaves it running when the driver is killed with SIGKILL. This process reads its
 standard input, which the driver never writes to: the end of that stream is the end of the driver, however it died.
@@ -18,9 +18,9 @@ GRACE_SECONDS = 5.0
 
 
 def main() -> None:
-    """Serve Prefect's API on a free port of the loopback interface, and write the port to standard output."""
+    """Serve Prefect's API on a free port of the address that is given, and write the port to standard output."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.bind((sys.argv[1], 0))
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     server = uvicorn.Server(uvicorn.Config(create_app(final=True), log_level="error", timeout_graceful_shutdown=1))

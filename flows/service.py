@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_HOME,
     PREFECT_SERVER_ANALYTICS_ENABLED,
@@ -32,6 +34,8 @@ from prefect.settings import (
 from defect_surrogate.errors import ServiceError
 
 logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
 
 START_SECONDS = 120.0
 """Longest wait for a local server; making its database takes about 10 s on a slow core."""
@@ -58,10 +62,13 @@ class LocalServer:
     ----------
     home
         Directory of its database, made when missing.
+    address
+        That it listens at; beyond the loopback interface it asks for a password, which only this process and its workers have.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home.absolute()
+    def __init__(self, home: Path, address: str = LOOPBACK) -> None:
+        self.home, self.address = home.absolute(), address
+        self.password = "" if address == LOOPBACK else f"defect-surrogate:{secrets.token_urlsafe(32)}"
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._is_new = not (self.home / "prefect.db").exists() and not _copy_database(
             EMPTY_DATABASE, self.home / "prefect.db"
@@ -69,13 +76,17 @@ class LocalServer:
         self._log = (self.home / "server.log").open("ab")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server"],
+            [sys.executable, "-m", "flows.server", address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment | ENVIRONMENT | {"PREFECT_HOME": str(self.home)},
+            env=environment | ENVIRONMENT | self._own_environment(),
             start_new_session=True,  # Ctrl-C in the terminal must reach the driver first
         )
+
+    def _own_environment(self) -> dict[str, str]:
+        password = {"PREFECT_SERVER_API_AUTH_STRING": self.password} if self.password else {}
+        return {"PREFECT_HOME": str(self.home)} | password
 
     def wait(self) -> str:
         """Wait until the server answers.
@@ -93,7 +104,7 @@ class LocalServer:
         started = time.monotonic()
         assert self._process.stdout is not None  # noqa: S101  (stdout=PIPE above)
         port = self._process.stdout.readline().decode().strip()
-        url = f"http://127.0.0.1:{port}/api"
+        url = f"http://{self.address}:{port}/api"
         while self._process.poll() is None and time.monotonic() - started < START_SECONDS:
             with contextlib.suppress(OSError):
                 if _answer(f"{url}/health", timeout=2.0, proxies=False) is True:
@@ -142,11 +153,14 @@ class Server:
         if isinstance(self._started, str):
             yield self._started
             return
-        url, home = self._started.wait(), str(self._started.home)
-        direct = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"]))
+        url, home, password = self._started.wait(), str(self._started.home), self._started.password
+        direct = ",".join(
+            filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), self._started.address])
+        )
         variables = {"PREFECT_API_URL": url, "PREFECT_HOME": home, "DO_NOT_TRACK": "1"}
         variables |= {"no_proxy": direct, "NO_PROXY": direct}
         updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_SERVER_ANALYTICS_ENABLED: False}
+        updates |= {PREFECT_API_AUTH_STRING: password} if password else {}
         with _environment(variables), temporary_settings(updates):
             try:
                 yield url
@@ -156,7 +170,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def prefect_server(home: Path) -> Iterator[Server]:
+def prefect_server(home: Path, address: str = LOOPBACK) -> Iterator[Server]:
     """Have a Prefect server for the duration of a run.
 
     Parameters
@@ -164,6 +178,8 @@ def prefect_server(home: Path) -> Iterator[Server]:
     home
         Directory for the database of a local server; unused if ``PREFECT_API_URL`` is set in the environment or in Prefect's
         profile.
+    address
+        That a local server listens at.
 
     Yields
     ------
@@ -179,7 +195,7 @@ def prefect_server(home: Path) -> Iterator[Server]:
     if configured is not None:
         yield Server(check_server(str(configured)))
         return
-    local = LocalServer(home)
+    local = LocalServer(home, address)
     try:
         yield Server(local)
     finally:

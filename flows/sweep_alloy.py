@@ -17,8 +17,9 @@ from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
 from flows.artifacts import publish_alloy_artifacts, publish_artifacts
-from flows.batches import with_reference, with_surrogate
+from flows.hosts import Relax
 from flows.progress import show_own_lines
+from flows.relaxing import relaxers
 from flows.run_folder import locked
 from flows.search_host import described
 from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
@@ -63,14 +64,15 @@ def search_composition(composition: Which, out: Out, settings: SweepSettings) ->
     folder = create_sweep(Path(out), settings, compositions=None).composition(chosen.name)
     with locked(folder.path):
         folder.begin()
-        found = search_alloy(
-            chosen,
-            plan,
-            folder.settings,
-            relax_surrogate=with_surrogate(folder, settings),
-            relax_reference=with_reference(folder, settings.workers),
-            cache=folder.sampling,
-        )
+        with relaxers(folder, settings.workers) as relax:
+            found = search_alloy(
+                chosen,
+                plan,
+                folder.settings,
+                relax_surrogate=relax.surrogate(settings.surrogate),
+                relax_reference=relax.reference,
+                cache=folder.sampling,
+            )
         report = write_composition(folder, found)
     publish_artifacts(report)
     return report
@@ -99,22 +101,27 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
         plan = plan_sweep(settings)
         folder = create_sweep(Path(out), settings, compositions=[one.name for one in plan.compositions])
         folder.archive.clear_stop_request()
-        missing = _relax_end_members(folder, plan)
-        lost = dict.fromkeys((one.name for one in plan.compositions), missing) if missing else {}
-        if not missing:
-            lost = _fan_out(plan.compositions, folder, settings)
+        with relaxers(_end_members_folder(folder), settings.workers) as relax:
+            missing = _relax_end_members(folder, plan, relax.reference)
+            lost = dict.fromkeys((one.name for one in plan.compositions), missing) if missing else {}
+            if not missing:
+                lost = _fan_out(plan.compositions, folder, settings)
         report = write_sweep(folder, plan, lost=lost)
         reindex(folder.archive)
     publish_alloy_artifacts(report)
     return report
 
 
-def _relax_end_members(folder: SweepFolder, plan: SweepPlan) -> str:
-    """Relax the end members once, before compositions that run side by side would each do it; say what is missing."""
+def _end_members_folder(folder: SweepFolder) -> CompositionFolder:
     own: CompositionFolder = folder.composition(END_MEMBERS)
     own.path.mkdir(parents=True, exist_ok=True)
     own.begin()
-    relaxed = relax_end_members(plan, folder.settings, with_reference(own, folder.settings.workers))
+    return own
+
+
+def _relax_end_members(folder: SweepFolder, plan: SweepPlan, relax_reference: Relax) -> str:
+    """Relax the end members once, before compositions that run side by side would each do it; say what is missing."""
+    relaxed = relax_end_members(plan, folder.settings, relax_reference)
     missing = [one for one in relaxed if not one.usable]
     failures = [failure.message for one in missing if one.unit and (failure := folder.archive.failure(one.unit))]
     names = ", ".join(one.host.name for one in missing)
@@ -154,9 +161,7 @@ def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, setting
             for each in running:
                 each.result()
         except BaseException:
-            logger.warning(
-                "stopping: surrogate relaxations end at their next step, reference relaxations run to their end"
-            )
+            logger.warning("stopping: relaxations end at their next step, and what they have done is kept")
             stopping.set()
             folder.archive.request_stop()
             threads.shutdown(wait=True, cancel_futures=True)

@@ -21,8 +21,8 @@ from defect_surrogate.errors import AlloyError
 from defect_surrogate.hosts import Host
 from defect_surrogate.surrogates import Potential, check_coverage, check_made_for, load_potential
 from defect_surrogate.vacancies import Vacancy
-from defect_surrogate.vasp import check_cell, check_executable, reference_method
-from flows.hosts import host_work
+from defect_surrogate.vasp import check_cell, reference_method
+from flows.hosts import check_command, host_work
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _chosen(compositions: Sequence[Composition], wanted: str) -> Composition:
 
 def _checked_reference(hosts: Sequence[Host], settings: SweepSettings) -> str:
     """Hold the end members against the reference level, and return it in words."""
-    check_executable(settings.reference)
+    check_command(settings)
     for host in hosts:
         check_cell(host.supercell, settings.reference)
         host_work(host, settings)

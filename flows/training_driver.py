@@ -41,10 +41,11 @@ def run_build(sources: Sequence[str], out: Path, settings: BuildSettings) -> dic
         If the folder or a server cannot be used, or two files would give two hosts one name.
     """
     host_names(sources)  # refused before a server starts
-    with served(out) as server:
+    with served(out, settings.workers.cluster) as server:
         from flows.build_dataset import build_dataset  # noqa: PLC0415
+        from flows.cancel import cancellation_told  # noqa: PLC0415
 
-        with server.ready():
+        with server.ready(), cancellation_told():
             return build_dataset(list(sources), str(out), settings)
 
 

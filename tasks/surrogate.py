@@ -15,15 +15,15 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import task_run
 from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ArchiveError, StoppedError
+from defect_surrogate.errors import ArchiveError, JobEndsError, StoppedError
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates import Potential, load_potential, relax_cell, relaxations
-from tasks.attempts import may_pass_next_time
+from tasks.job import leave_job, remaining_seconds
+from tasks.names import units_name
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +31,10 @@ LOOKED_UP_EVERY = 10.0
 """Seconds between two looks for what other workers have archived of a defect (our choice)."""
 
 
-def units_name() -> str:
-    """Return the name of the unit of the running task, or of the first of its units and how many follow."""
-    first, *others = task_run.parameters["units"]
-    return f"{first.name} and {len(others)} more" if others else str(first.name)
-
-
-@task(
-    name="relax-with-surrogate",
-    task_run_name=units_name,
-    retry_condition_fn=may_pass_next_time,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings) -> None:
+@task(name="relax-with-surrogate", task_run_name=units_name, cache_policy=NO_CACHE, persist_result=False)
+def relax_surrogate_units(
+    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, margin: float = 0.0
+) -> None:
     """Relax units with the force field as one batch, unless the archive has them.
 
     Parameters
@@ -55,6 +45,8 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
         Directory of the archive, which holds all of them afterwards.
     settings
         Force field and convergence.
+    margin
+        Seconds before the end of the job at which relaxations are ended, and kept.
 
     Raises
     ------
@@ -63,11 +55,15 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
         after the others were relaxed.
     ArchiveError
         If a result cannot be archived.
+    JobEndsError
+        If the job ends; this worker takes no more work.
     StoppedError
         If the archive was told to stop.
     """
-    archive = Archive(archive_root)
+    archive, ending = Archive(archive_root), _Ending(margin)
     missing = [unit for unit in units if archive.find(unit) is None]
+    for unit in missing[:1]:
+        ending.raise_if_over(unit)
     broken: list[Exception] = []
     with contextlib.ExitStack() as attempts:
         begun: list[contextlib.ExitStack] = []
@@ -83,7 +79,7 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
             _potential(settings.potential),
             settings=settings,
             unfinished=lambda index: archive.unfinished(missing[index]),
-            stopped=_StopRequested(archive),
+            stopped=_StopRequested(archive, ending),
             elsewhere=_Siblings(archive, missing),
         )
         for index, result in ended:
@@ -91,23 +87,17 @@ def relax_surrogate_units(units: tuple[Unit, ...], archive_root: Path, settings:
                 archive.publish(missing[index], result)
                 begun[index].close()
             else:
-                error = (
-                    result if isinstance(result, Exception) else StoppedError(f"{missing[index].name}: {result.detail}")
-                )
+                error = result if isinstance(result, Exception) else ending.error(missing[index], result)
                 begun[index].__exit__(type(error), error, None)
                 broken.append(error)
     if broken:
         raise broken[0]
 
 
-@task(
-    name="relax-cell-with-surrogate",
-    task_run_name=units_name,
-    retry_condition_fn=may_pass_next_time,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings) -> None:
+@task(name="relax-cell-with-surrogate", task_run_name=units_name, cache_policy=NO_CACHE, persist_result=False)
+def relax_cell_units(
+    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, margin: float = 0.0
+) -> None:
     """Relax ions and cell of units with the force field, one after the other, unless the archive has them.
 
     Parameters
@@ -118,6 +108,8 @@ def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: Surr
         Directory of the archive, which holds all of them afterwards.
     settings
         Force field.
+    margin
+        Seconds before the end of the job from which no relaxation is begun.
 
     Raises
     ------
@@ -125,11 +117,14 @@ def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: Surr
         If the force field cannot be loaded or does not know an element.
     ArchiveError
         If a result cannot be archived.
+    JobEndsError
+        If the job ends; this worker takes no more work.
     StoppedError
         If the archive was told to stop.
     """
-    archive = Archive(archive_root)
+    archive, ending = Archive(archive_root), _Ending(margin)
     for unit in units:
+        ending.raise_if_over(unit)
         if archive.stop_requested():
             raise StoppedError(f"{unit.name}: stopped on request")
         if archive.find(unit) is None:
@@ -137,15 +132,38 @@ def relax_cell_units(units: tuple[Unit, ...], archive_root: Path, settings: Surr
                 archive.publish(unit, relax_cell(unit.structure, _potential(settings.potential)))
 
 
-class _StopRequested:
-    """Whether the archive was told to stop, looked up once a second at most."""
+class _Ending:
+    """The end of this process's job, less a margin; asked for once, and kept."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive, self._looked, self._found = archive, 0.0, False
+    def __init__(self, margin: float) -> None:
+        self._at = time.monotonic() + remaining_seconds() - margin
+
+    def __call__(self) -> bool:
+        return time.monotonic() >= self._at
+
+    def raise_if_over(self, unit: Unit) -> None:
+        """Refuse to begin a unit."""
+        if self():
+            leave_job()
+            raise JobEndsError(f"{unit.name}: not begun, since its job ends")
+
+    def error(self, unit: Unit, relaxation: Relaxation) -> Exception:
+        """Say why a relaxation was ended."""
+        if not self():
+            return StoppedError(f"{unit.name}: {relaxation.detail}")
+        leave_job()
+        return JobEndsError(f"{unit.name}: its job ends: {relaxation.detail}")
+
+
+class _StopRequested:
+    """Whether the archive was told to stop, looked up once a second at most, or the job ends."""
+
+    def __init__(self, archive: Archive, ending: _Ending) -> None:
+        self._archive, self._ending, self._looked, self._found = archive, ending, 0.0, False
 
     def __call__(self) -> bool:
         if time.monotonic() - self._looked > 1:
-            self._looked, self._found = time.monotonic(), self._archive.stop_requested()
+            self._looked, self._found = time.monotonic(), self._archive.stop_requested() or self._ending()
         return self._found
 
 

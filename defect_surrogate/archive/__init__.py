@@ -6,7 +6,9 @@ Layout below the root::
     failures/<host>/<defect>/<label>/<level>/<key>.json  why the last attempt of a unit broke
     attempts/<key>-<host>-<pid>-<random>/                             one attempt: attempt.json, and its working directory work/
     unfinished/<host>/<defect>/<label>/<level>/<key>     how far a relaxation is, for another worker to go on from
+    unfinished/<host>/<defect>/<label>/<level>/<key>.segment-<n>/  ionic steps of a run of VASP that was interrupted
     rejected/                                            directories found damaged, kept to look at
+    dropped.log                                          results of units that another worker had published first
     index.db                                             ASE database, made anew from units/ at will
 
 A unit is written under attempts/, its files are synced to disk, and one rename publishes it. A second worker that finished
@@ -19,6 +21,18 @@ from defect_surrogate.archive.bundle import Unpacked, pack, unpack
 from defect_surrogate.archive.failures import Failure
 from defect_surrogate.archive.index import reindex
 from defect_surrogate.archive.records import Record
+from defect_surrogate.archive.segments import keep_segment, left_behind, read_segments
 from defect_surrogate.archive.store import Archive
 
-__all__ = ["Archive", "Failure", "Record", "Unpacked", "pack", "reindex", "unpack"]
+__all__ = [
+    "Archive",
+    "Failure",
+    "Record",
+    "Unpacked",
+    "keep_segment",
+    "left_behind",
+    "pack",
+    "read_segments",
+    "reindex",
+    "unpack",
+]

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,16 @@ from defect_surrogate.archive import durable
 from defect_surrogate.archive.records import utc_now
 from defect_surrogate.relaxation import Unit
 
+GONE_ON_FROM = "vasprun.xml"
+"""File in the working directory of an attempt that was killed from which another can go on."""
+SILENCE = 7 * 86400.0
+"""Seconds after which an attempt of another machine is taken for dead (our choice)."""
+
 NAME = re.compile(r"[0-9a-f]+-(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")
 
 
-def begin(root: Path, unit: Unit, *, prefix: str) -> Path:
-    """Make the directory of an attempt, with its note ``attempt.json``: unit, key, pid, host and start.
+def begin(root: Path, unit: Unit, *, prefix: str, after: int = 0) -> Path:
+    """Make the directory of an attempt, with its note ``attempt.json``: unit, key, pid, host, start, and what it goes on from.
 
     Earlier attempts at the same unit that are dead are removed.
 
@@ -29,17 +35,19 @@ def begin(root: Path, unit: Unit, *, prefix: str) -> Path:
         What will be computed.
     prefix
         Beginning of the name, hexadecimal digits of the unit's key.
+    after
+        Number of segments that interrupted attempts have left.
 
     Returns
     -------
     Path
         The directory.
     """
-    clear_dead(root, f"{prefix}-*")
+    clear_dead(root, f"{prefix}-*", silent_too=True)
     pid, host = os.getpid(), socket.gethostname()
     path = root / f"{prefix}-{host}-{pid}-{uuid.uuid4().hex[:8]}"
     path.mkdir()
-    note = {"unit": unit.name, "key": unit.key, "pid": pid, "host": host, "started": utc_now()}
+    note = {"unit": unit.name, "key": unit.key, "pid": pid, "host": host, "started": utc_now(), "after": after}
     durable.write_synced(path / "attempt.json", json.dumps(note))
     return path
 
@@ -63,8 +71,8 @@ def read_notes(root: Path) -> tuple[dict[str, Any], ...]:
     return tuple(note for path in sorted(root.iterdir()) if (note := read_note(path)))
 
 
-def clear_dead(root: Path, pattern: str) -> None:
-    """Remove the attempts of this machine that broke, or whose process is gone.
+def clear_dead(root: Path, pattern: str, *, silent_too: bool = False) -> None:
+    """Remove the attempts that broke, and those of whose process there is no sign for a week.
 
     Parameters
     ----------
@@ -72,18 +80,39 @@ def clear_dead(root: Path, pattern: str) -> None:
         Directory of all attempts.
     pattern
         Which of them, as for ``Path.glob``.
+    silent_too
+        Also those of this machine whose process is gone without a word; what they had done has been kept.
     """
     for path in root.glob(pattern):
         name = NAME.fullmatch(path.name)
-        if name is None or name["host"] != socket.gethostname():
+        if name is None:
             continue
-        if not _alive(int(name["pid"])) or "ended" in read_note(path):
+        gone = name["host"] == socket.gethostname() and not _alive(int(name["pid"]))
+        if (
+            "ended" in read_note(path)
+            or (gone and (silent_too or not (path / "work" / GONE_ON_FROM).is_file()))
+            or _silent(path)
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def is_running(note: dict[str, Any]) -> bool:
     """Whether an attempt has not ended and its process, if of this machine, lives."""
     return bool(note) and "ended" not in note and (note["host"] != socket.gethostname() or _alive(note["pid"]))
+
+
+def lives(note: dict[str, Any]) -> bool:
+    """Whether the process of an attempt is of this machine, and lives."""
+    return bool(note) and note["host"] == socket.gethostname() and _alive(note["pid"])
+
+
+def _silent(path: Path) -> bool:
+    """Whether nothing in the directory of an attempt has changed for a week."""
+    try:
+        latest = max(one.stat().st_mtime for one in (path, *path.glob("*"), *path.glob("work/*")))
+    except OSError:
+        return False
+    return time.time() - latest > SILENCE
 
 
 def _alive(pid: int) -> bool:

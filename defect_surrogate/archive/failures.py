@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from defect_surrogate.archive import durable
+from defect_surrogate.archive.records import utc_now
+from defect_surrogate.relaxation import Unit
+
+DROPPED = "dropped.log"
+"""Lists the results that were dropped."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,17 @@ def read_failures(folder: Path) -> tuple[Failure, ...]:
     """Read all notes below a folder that can be read, by name."""
     found = (read_failure(path) for path in sorted(folder.rglob("*.json")))
     return tuple(failure for failure in found if failure is not None)
+
+
+def note_dropped(root: Path, unit: Unit) -> None:
+    """Note that a result was dropped, since another worker had been first: that the unit was computed twice.
+
+    Parameters
+    ----------
+    root
+        Of the archive.
+    unit
+        That was computed twice.
+    """
+    with (root / DROPPED).open("a", encoding="utf-8") as stream:
+        stream.write(f"{utc_now()} {unit.name} {unit.key}\n")

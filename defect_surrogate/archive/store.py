@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from defect_surrogate.archive import attempts, durable
-from defect_surrogate.archive.failures import Failure, read_failure, read_failures, write_failure
+from defect_surrogate.archive import attempts, durable, unfinished
+from defect_surrogate.archive.failures import Failure, note_dropped, read_failure, read_failures, write_failure
 from defect_surrogate.archive.records import (
     ForeignRecordError,
     Record,
@@ -18,13 +18,11 @@ from defect_surrogate.archive.records import (
     utc_now,
     write_frames,
 )
+from defect_surrogate.archive.unfinished import KEY_DIGITS
 from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Relaxation, Unit
 
 logger = logging.getLogger(__name__)
-
-KEY_DIGITS = 16
-"""Hexadecimal digits of the key in a directory's name; all 64 stand in ``unit.json`` and are compared."""
 
 
 class Archive:
@@ -71,8 +69,7 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If the directory belongs to other inputs, which only a collision of digests or tampering can cause; if it cannot be
-            read, for want of a permission or by a fault; or if another version of this software wrote it. Nothing is moved.
+            If the directory belongs to other inputs, cannot be read, or another version wrote it; it is not moved.
         """
         path = self.path(unit)
         if not path.is_dir():
@@ -95,7 +92,7 @@ class Archive:
         Returns
         -------
         tuple of Frame
-            In ionic order; energies in eV, forces (n, 3) in eV/Å, stress (3, 3) in eV/Å³, read at 1e-8.
+            In ionic order, eV, eV/Å and eV/Å³, read at 1e-8.
 
         Raises
         ------
@@ -108,22 +105,22 @@ class Archive:
         return read_frames(path)
 
     @contextlib.contextmanager
-    def attempt(self, unit: Unit) -> Iterator[Path]:
-        """Give a fresh working directory for one attempt at a unit.
-
-        It is removed on success. After an exception it stays, for people to look at, until the next attempt begins.
+    def attempt(self, unit: Unit, *, after: int = 0) -> Iterator[Path]:
+        """Give a fresh working directory for one attempt at a unit; after an exception it stays until the next begins.
 
         Parameters
         ----------
         unit
             What will be computed.
+        after
+            Number of segments that it goes on from.
 
         Yields
         ------
         Path
             An empty directory of this attempt alone.
         """
-        path = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS])
+        path = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS], after=after)
         work = path / "work"
         work.mkdir()
         try:
@@ -166,11 +163,14 @@ class Archive:
         def write(staging: Path) -> None:
             if files is not None:
                 shutil.copytree(files, staging / "files", ignore=shutil.ignore_patterns(*leave_out))
+            for number, segment in enumerate(self.segment_paths(unit), start=1):
+                shutil.copytree(segment / "files", staging / "files" / f"run-{number}")
             write_frames(staging / "frames.extxyz", relaxation.frames)
             durable.write_synced(staging / "unit.json", manifest(unit, relaxation, staging))
 
         if not self.publish_directory(unit, write):
             logger.warning("%s: already archived by another worker; this result is dropped", unit.name)
+            note_dropped(self.root, unit)
         published = self.find(unit)
         if published is None:
             raise ArchiveError(f"{unit.name}: damaged right after it was archived in {self.path(unit)}")
@@ -189,7 +189,7 @@ class Archive:
         Returns
         -------
         bool
-            Whether the archive holds this directory now; False if another worker was first.
+            False if another worker was first.
 
         Raises
         ------
@@ -213,13 +213,20 @@ class Archive:
             if attempt is not None:
                 shutil.rmtree(attempt, ignore_errors=True)
         self._failure_path(unit).unlink(missing_ok=True)
-        for file in self.unfinished(unit).parent.glob(f"{unit.key[:KEY_DIGITS]}*"):  # drafts of killed workers, too
-            file.unlink(missing_ok=True)
+        unfinished.forget(self.root, unit)
         return won
 
     def unfinished(self, unit: Unit) -> Path:
         """File in which work on a unit may be kept while it is on its way; removed when the unit is finished."""
-        return self._inside(self.root / "unfinished" / unit.name / unit.key[:KEY_DIGITS])
+        return self._inside(unfinished.unfinished_path(self.root, unit))
+
+    def segment_paths(self, unit: Unit) -> list[Path]:
+        """Directories of what interrupted runs have done, in order; removed when the unit is finished."""
+        return unfinished.segment_paths(self.root, unit)
+
+    def progress(self, unit: Unit) -> float:
+        """Return a number that grows whenever more of an unfinished unit is kept: the time of the latest change, in s."""
+        return unfinished.latest_change(self.root, unit)
 
     def record_failure(self, unit: Unit, error: BaseException) -> None:
         """Note by what the work on a unit broke; forgotten when the unit is finished."""
@@ -235,7 +242,7 @@ class Archive:
         return read_failures(self.root / "failures")
 
     def clear_dead_attempts(self) -> None:
-        """Remove what attempts on this machine left behind that broke, or whose process is gone."""
+        """Remove what attempts left behind that broke, or whose process is gone."""
         attempts.clear_dead(self.root / "attempts", "*")
 
     def stop_requested(self) -> bool:
@@ -247,7 +254,7 @@ class Archive:
         (self.root / "STOP").touch()
 
     def clear_stop_request(self) -> None:
-        """Remove the file ``STOP``."""
+        """Take that back."""
         (self.root / "STOP").unlink(missing_ok=True)
 
     def records(self) -> Iterator[Record]:

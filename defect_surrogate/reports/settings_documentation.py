@@ -52,7 +52,7 @@ def settings_page() -> str:
     """
     command = "defect-surrogate search CdTe.cif --settings search.yaml"
     introduction = _SETTINGS_INTRODUCTION.format(title="Settings", required=", all optional", command=command)
-    parts = [introduction, *_tables(SearchSettings.model_fields)]
+    parts = [introduction, *settings_tables(SearchSettings.model_fields)]
     for title, incar in (("defects", DEFECT_INCAR), ("hosts", HOST_INCAR)):
         parts += [f"## INCAR of {title}\n", "```", *(f"{tag} = {value}" for tag, value in incar.items()), "```", ""]
     return "\n".join(parts)
@@ -74,7 +74,7 @@ def build_page() -> str:
         [
             _SETTINGS_INTRODUCTION.format(title=title, required=", all optional", command=command),
             f"The sections {named} are those of a search, but for `host.name`: hosts are named after their files.\n",
-            *_tables({name: field for name, field in BuildSettings.model_fields.items() if name not in shared}),
+            *settings_tables({name: field for name, field in BuildSettings.model_fields.items() if name not in shared}),
         ]
     )
 
@@ -91,7 +91,7 @@ def train_page() -> str:
     introduction = _SETTINGS_INTRODUCTION.format(
         title="Settings of `train`", required=", all but `data` optional", command=command
     )
-    return "\n".join([introduction, *_tables(TrainSettings.model_fields)])
+    return "\n".join([introduction, *settings_tables(TrainSettings.model_fields)])
 
 
 def sweep_page() -> str:
@@ -113,7 +113,7 @@ def sweep_page() -> str:
         [
             introduction,
             f"{named} are those of a search; `host` is of the end members, which are named after their files.\n",
-            *_tables({name: field for name, field in SweepSettings.model_fields.items() if name not in shared}),
+            *settings_tables({name: field for name, field in SweepSettings.model_fields.items() if name not in shared}),
         ]
     )
 
@@ -123,8 +123,19 @@ def code(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _tables(fields: dict[str, FieldInfo]) -> list[str]:
-    """Return the lines of a table for each section, and of one for the keys outside of them."""
+def settings_tables(fields: dict[str, FieldInfo]) -> list[str]:
+    """Make a table for each section, and one for the keys outside of them.
+
+    Parameters
+    ----------
+    fields
+        Of a model of settings.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
     head = "| key | default | meaning |\n| --- | --- | --- |"
     lines, plain = [], []
     for name, field in fields.items():

@@ -1,6 +1,6 @@
 """The surrogate level: force fields by name, what they predict, and the relaxation of many structures with one of them."""
 
-from defect_surrogate.surrogates.capacity import structures_at_once
+from defect_surrogate.surrogates.capacity import gpu_name, structures_at_once
 from defect_surrogate.surrogates.cells import cell_method, relax_cell
 from defect_surrogate.surrogates.potentials import (
     Potential,
@@ -19,6 +19,7 @@ __all__ = [
     "cell_method",
     "check_coverage",
     "check_made_for",
+    "gpu_name",
     "known_potentials",
     "load_potential",
     "predict",

@@ -21,9 +21,28 @@ RECOVERY = 20
 """Evaluations that fit, after one that did not, after which a batch may grow again (our choice)."""
 
 
-def structures_at_once(settings: SurrogateSettings) -> int:
-    """Return how many structures a worker of this machine relaxes as one batch, if memory allows."""
-    return settings.batch_size or (ON_GPU if torch.cuda.is_available() else ON_CPU)
+def structures_at_once(settings: SurrogateSettings, *, on_gpu: bool | None = None) -> int:
+    """Return how many structures a worker relaxes as one batch, if memory allows.
+
+    Parameters
+    ----------
+    settings
+        May say so.
+    on_gpu
+        Whether it has a GPU; a worker of this machine when None.
+
+    Returns
+    -------
+    int
+        Structures.
+    """
+    on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
+    return settings.batch_size or (ON_GPU if on_gpu else ON_CPU)
+
+
+def gpu_name() -> str:
+    """Return the name of the GPU that force fields run on here; empty if there is none."""
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
 
 
 class Capacity:

@@ -7,6 +7,8 @@ was asked for. custodian (https://materialsproject.github.io/custodian) watches 
 without changing the energy surface, since energies of one defect are compared with each other.
 """
 
+from defect_surrogate.vasp.command import LARGE_FILES, Execution
+from defect_surrogate.vasp.handlers import Limit
 from defect_surrogate.vasp.inputs import (
     PotcarIdentity,
     ReferenceMethod,
@@ -17,12 +19,17 @@ from defect_surrogate.vasp.inputs import (
 )
 from defect_surrogate.vasp.parse import parse_run
 from defect_surrogate.vasp.run import relax_with_vasp
+from defect_surrogate.vasp.segments import interrupted_steps
 
 __all__ = [
+    "LARGE_FILES",
+    "Execution",
+    "Limit",
     "PotcarIdentity",
     "ReferenceMethod",
     "check_cell",
     "check_executable",
+    "interrupted_steps",
     "parse_run",
     "reference_method",
     "relax_with_vasp",

@@ -1,15 +1,40 @@
 """The command that starts the executable: found before work is queued, ended with the process that waits for it."""
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from defect_surrogate.errors import ReferenceInputError
 
 STAND_IN = "vasp-xtb"
+
+LARGE_FILES = ("WAVECAR", "CHGCAR", "CHG")
+"""Wave functions and charge densities: gigabytes, of no use after the run."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the executable is started in the job that it runs in; nothing of this decides the result.
+
+    Attributes
+    ----------
+    launcher
+        Words before the command, e.g. ``srun --ntasks=64``.
+    threads
+        Value of OMP_NUM_THREADS for each rank; the environment's when None.
+    scratch
+        Directory of the node for the large files, in which variables such as ``$TMPDIR`` are read; the run's own when None.
+    """
+
+    launcher: tuple[str, ...] = ()
+    threads: int | None = None
+    scratch: str | None = None
 
 
 def find_command(command: Sequence[str]) -> tuple[str, ...]:
@@ -37,11 +62,10 @@ def find_command(command: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def guarded_command(command: Sequence[str], *, stand_in: bool) -> list[str]:
+def guarded_command(command: Sequence[str], *, threads: int | None) -> list[str]:
     """Prefix a command so that it has the right threads and does not outlive the process that waits for it.
 
-    ``vasp-xtb`` gets one thread: the settings count its processes. VASP's threads are the user's business and its
-    environment is left alone. Both are started by ``setpriv --pdeathsig TERM`` where that exists (Linux, util-linux
+    It is started by ``setpriv --pdeathsig TERM`` where that exists (Linux, util-linux
     2.33): the kernel then sends SIGTERM when the worker is killed, or the thread that waits for the program ends. TERM
     ends VASP, and ``mpirun`` and ``srun`` pass it on to ranks on other nodes, which they cannot do with KILL.
     ``setpriv`` and ``env`` replace themselves by the program, so that process id, process group and exit code stay those
@@ -51,16 +75,55 @@ def guarded_command(command: Sequence[str], *, stand_in: bool) -> list[str]:
     ----------
     command
         With paths, from ``find_command``.
-    stand_in
-        Whether it starts ``vasp-xtb``.
+    threads
+        Of each process; the environment's when None.
 
     Returns
     -------
     list of str
         Words to start.
     """
-    threads = ["env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"] if stand_in else []
-    return [*_death_signal_prefix(), *threads, *command]
+    variables = [] if threads is None else ["env", f"OMP_NUM_THREADS={threads}", f"OPENBLAS_NUM_THREADS={threads}"]
+    return [*_death_signal_prefix(), *variables, *command]
+
+
+def link_large_files(directory: Path, scratch: str | None) -> None:
+    """Have the executable write its large files to a directory of the node.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    scratch
+        As in ``Execution``; nothing is linked when None.
+
+    Raises
+    ------
+    ReferenceInputError
+        If the directory is not there, or cannot be written.
+    """
+    if scratch is None:
+        return
+    place = Path(os.path.expandvars(scratch))
+    if "$" in str(place) or not os.access(place, os.W_OK):
+        raise ReferenceInputError(f"scratch = {scratch!r}, here {str(place)!r}: is no directory that can be written")
+    own = Path(tempfile.mkdtemp(prefix="defect-surrogate-", dir=place))
+    for name in LARGE_FILES:
+        (directory / name).symlink_to(own / name)
+
+
+def drop_large_files(directory: Path) -> None:
+    """Remove wave functions and charge densities of a run, wherever they are; nothing here reads them again.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    """
+    for path in (directory / name for name in LARGE_FILES):
+        if path.is_symlink():
+            shutil.rmtree(path.readlink().parent, ignore_errors=True)
+        path.unlink(missing_ok=True)
 
 
 @cache

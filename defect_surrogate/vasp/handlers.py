@@ -12,6 +12,8 @@ Taken
 ``DivergedHandler`` (here)
     An energy that has fallen by more than any bond can give, and stays there: nothing is to be corrected, and the other
     handlers would spend hours trying.
+``StoppedHandler`` (here)
+    Somebody wants the work to end; what is done is kept.
 ``VaspErrorHandler``
     The texts VASP prints. Left out of its list are those whose cure is another energy surface: ``tet``, ``dentet``
     and ``algo_tet`` (smearing, k-points), ``real_optlay``, ``rspher``, ``nicht_konv`` and ``subspacematrix`` (LREAL);
@@ -31,7 +33,7 @@ Taken
     NSW is the limit of the user and not converging is a result; restarting with IBRION = 1, as custodian would,
     changes the optimiser, which can change the basin.
 ``WalltimeHandler``
-    Only with a walltime in the settings: STOPCAR in time for the last steps to end.
+    Where the job or the settings limit the time: STOPCAR when three more ionic steps, or the margin, would not fit.
 
 Left out
 --------
@@ -43,9 +45,12 @@ grid; PREC = Accurate avoids the error), ``DriftErrorHandler`` (its one cure, PR
 Validators are ``VasprunXMLValidator`` (readable to the end) and ``VaspFilesValidator``.
 """
 
+import math
 import re
 import signal
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +79,25 @@ _FALLEN_STEPS = 3
 """Ionic steps in a row; one alone can be the trial of a line search."""
 _IONIC_ENERGY = re.compile(r"F=\s*([-+.\dE]+)")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When a run is to end.
+
+    Attributes
+    ----------
+    seconds
+        From its start, in s; infinity for as long as it takes.
+    margin
+        Seconds before that at which it is told to end.
+    stopped
+        Asked every few seconds whether somebody wants it to end.
+    """
+
+    seconds: float = math.inf
+    margin: float = 0.0
+    stopped: Callable[[], bool] = lambda: False
 
 
 class ReferenceJob(VaspJob):
@@ -152,6 +176,29 @@ class DivergedHandler(ErrorHandler):
         return {"errors": ["energy fell without a bound"], "actions": None}
 
 
+class StoppedHandler(ErrorHandler):
+    """Ends a run that somebody wants to end.
+
+    Parameters
+    ----------
+    stopped
+        Whether that is so.
+    """
+
+    is_monitor = True
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self.stopped = stopped
+
+    def check(self, directory: str = "./") -> bool:
+        """Whether it is to end."""
+        return self.stopped()
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Say so, and that nothing can be done."""
+        return {"errors": ["stopped on request"], "actions": None}
+
+
 class ElectronicErrorHandler(UnconvergedErrorHandler):
     """Corrects a last step that did not converge electronically, and leaves the ionic loop alone."""
 
@@ -163,7 +210,7 @@ class ElectronicErrorHandler(UnconvergedErrorHandler):
             return False
 
 
-def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
+def handlers(job: ReferenceJob, method: ReferenceMethod, limit: Limit) -> list[ErrorHandler]:
     """Choose the handlers of a run, in the order in which they are asked.
 
     Parameters
@@ -171,7 +218,9 @@ def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
     job
         The run.
     method
-        Holds the walltime and says which executable it is.
+        Says which executable it is.
+    limit
+        When it is to end.
 
     Returns
     -------
@@ -181,6 +230,7 @@ def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
     texts = [name for name in VaspErrorHandler.error_msgs if name not in _CHANGES_THE_ENERGY]
     chosen = [
         KilledHandler(job),
+        StoppedHandler(limit.stopped),
         DivergedHandler(),
         VaspErrorHandler(errors_subset_to_catch=texts),
         StdErrHandler(),
@@ -189,12 +239,12 @@ def handlers(job: ReferenceJob, method: ReferenceMethod) -> list[ErrorHandler]:
         ElectronicErrorHandler(),
         FrozenJobErrorHandler(timeout=1800 if method.is_stand_in else 21600),
     ]
-    if method.walltime is not None:
-        chosen.append(WalltimeHandler(wall_time=method.walltime, buffer_time=walltime_buffer(method.walltime)))
+    if math.isfinite(limit.seconds):
+        chosen.append(WalltimeHandler(wall_time=limit.seconds, buffer_time=limit.margin))
     return chosen
 
 
-def walltime_buffer(walltime: int) -> int:
+def walltime_buffer(walltime: float) -> float:
     """Seconds before the walltime at which STOPCAR is written: custodian's 300, or a tenth of a shorter walltime.
 
     Parameters
@@ -204,7 +254,7 @@ def walltime_buffer(walltime: int) -> int:
 
     Returns
     -------
-    int
+    float
         Seconds.
     """
-    return min(300, walltime // 10)
+    return min(300.0, walltime / 10)

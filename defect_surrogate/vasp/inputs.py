@@ -147,7 +147,8 @@ def reference_method(
     incar = merged_incar(defaults, overrides, stand_in=settings.is_stand_in)
     if charge:
         incar["NELECT"] = sum(potcars[site.specie.symbol].valence for site in structure) - charge
-    if cell == "defect" or settings.is_stand_in:
+    gamma_only = cell == "defect" or settings.is_stand_in
+    if gamma_only:
         kpoints = Kpoints.gamma_automatic((1, 1, 1))
     else:
         kpoints = Kpoints.automatic_density(structure, settings.host_kpoint_density)
@@ -164,7 +165,7 @@ def reference_method(
         potcars=tuple(potcars.values()),
         executable=executable,
         level_of_theory=level_of_theory,
-        command=tuple(settings.vasp_cmd),
+        command=tuple(settings.vasp_gam_cmd if gamma_only and settings.vasp_gam_cmd else settings.vasp_cmd),
         max_errors=settings.max_errors,
         walltime=settings.walltime,
     )

@@ -24,6 +24,9 @@ LARGEST_FORCE = 1e3
 LARGEST_ENERGY = 1e4
 """eV per atom, far beyond any energy of valence electrons alone; our choice."""
 
+NOTHING_DONE = "nothing to be done"
+"""Ends what is said of a handler that changed nothing."""
+
 LARGEST_FALL = 10.0
 """eV per atom that a relaxation can fall from its first step: no solid is bound by more than 9 (tungsten; Kittel, Introduction
 to Solid State Physics, ISBN 978-0-471-41526-8). What falls farther has electrons in no state that exists."""
@@ -187,4 +190,4 @@ def _in_words(correction: Mapping[str, Any]) -> str:
             else:
                 change = verb.strip("_")
             changes.append(f"{target}: {change}")
-    return f"{handler}: {', '.join(correction['errors'])} → {'; '.join(changes) or 'nothing to be done'}"
+    return f"{handler}: {', '.join(correction['errors'])} → {'; '.join(changes) or NOTHING_DONE}"

@@ -5,43 +5,53 @@ program's own name in them, and that custodian's corrections left the energy sur
 """
 
 import logging
+import math
 import os
 import time
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from custodian import Custodian
 from custodian.custodian import CustodianError, NonRecoverableError
 from custodian.utils import tracked_lru_cache
 from custodian.vasp.handlers import WalltimeHandler
 from custodian.vasp.validators import VaspFilesValidator, VasprunXMLValidator
 from pymatgen.core import Structure
-from pymatgen.io.vasp.inputs import Incar, Kpoints, UnknownPotcarWarning
+from pymatgen.io.vasp.inputs import UnknownPotcarWarning
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
-from defect_surrogate.errors import DefectSurrogateError, ReferenceDivergedError, ReferenceInputError, ReferenceRunError
-from defect_surrogate.relaxation import Frame, Relaxation
-from defect_surrogate.vasp.command import find_command, guarded_command
-from defect_surrogate.vasp.handlers import DivergedHandler, ReferenceJob, handlers, walltime_buffer
-from defect_surrogate.vasp.inputs import ReferenceMethod, grouped_order, write_inputs
-from defect_surrogate.vasp.parse import parse_run, read_corrections
-
-PATH_TAGS = frozenset(
-    (
-        *("ALGO", "AMIN", "AMIX", "AMIX_MAG", "BMIX", "BMIX_MAG", "EDIFF", "IALGO"),
-        *("IBRION", "ICHARG", "IMIX", "IOPT", "ISEARCH", "ISTART", "ISYM", "KPAR"),
-        *("LORBIT", "LPLANE", "NBANDS", "NCORE", "NELM", "NELMDL", "NELMIN", "NPAR"),
-        *("NSIM", "POTIM", "SMASS", "SYMPREC", "TIME"),
-    )
+from defect_surrogate.errors import (
+    DefectSurrogateError,
+    MemoryExceededError,
+    ReferenceDivergedError,
+    ReferenceInputError,
+    ReferenceInterruptedError,
+    ReferenceRunError,
+    StoppedError,
 )
-"""INCAR tags that decide how the minimum is reached, not where it is; custodian may change them."""
+from defect_surrogate.relaxation import Relaxation, Segment
+from defect_surrogate.vasp.checks import check_corrections, check_program, check_whole, in_order_of
+from defect_surrogate.vasp.command import Execution, drop_large_files, find_command, guarded_command, link_large_files
+from defect_surrogate.vasp.handlers import (
+    DivergedHandler,
+    Limit,
+    ReferenceJob,
+    StoppedHandler,
+    handlers,
+    walltime_buffer,
+)
+from defect_surrogate.vasp.inputs import ReferenceMethod, write_inputs
+from defect_surrogate.vasp.parse import parse_run, read_corrections
+from defect_surrogate.vasp.segments import continued, remaining_steps
 
 _REFUSALS = ("Error reading item", "Error code was IERR= 5")
 """VASP's words for an INCAR it cannot read."""
+_MEMORY = ("Allocation would exceed memory limit", "oom-kill", "oom_kill", "Out Of Memory")
+"""Words of VASP, and of the batch systems and launchers that end it, for a lack of memory."""
+_DISK = ("No space left on device", "Disk quota exceeded")
 _STAND_IN_REFUSAL = "I REFUSE TO CONTINUE WITH THIS SICK JOB"
 _POLLING = 0.5
 """Seconds between two looks at whether the executable has ended."""
@@ -52,7 +62,15 @@ _WALLTIME_START = "CUSTODIAN_WALLTIME_START"
 _log = logging.getLogger(__name__)
 
 
-def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory: Path) -> Relaxation:
+def relax_with_vasp(
+    structure: Structure,
+    method: ReferenceMethod,
+    *,
+    directory: Path,
+    execution: Execution = Execution(),  # noqa: B008  (frozen)
+    limit: Limit = Limit(),  # noqa: B008
+    earlier: Sequence[Segment] = (),
+) -> Relaxation:
     """Relax a structure with the executable of a method.
 
     custodian asks every half second whether the executable has ended, and its monitors every 15 s (5 min for VASP),
@@ -65,14 +83,21 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
     method
         From ``reference_method``.
     directory
-        Where to run, made if it does not exist; best a fresh one. It keeps all files.
+        Where to run, made if it does not exist; best a fresh one. It keeps all files but those in the scratch directory.
+    execution
+        How the executable is started in this job.
+    limit
+        When this job wants it to end.
+    earlier
+        What interrupted runs have done already; the relaxation goes on from their last step.
 
     Returns
     -------
     Relaxation
-        Sites, forces and frames in the order of ``structure``. Steps and frames are those of the last execution,
-        where custodian's corrections (in the provenance) restarted it; seconds are those of all. ``reason`` is ``step
-        limit`` where NSW was used up, ``time limit`` where the walltime of the settings ended it.
+        Sites, forces and frames in the order of ``structure``. Steps and frames are those of the last execution of each
+        run, where custodian's corrections (in the provenance) restarted it; seconds are those of all. ``reason`` is ``step
+        limit`` where NSW was used up, ``time limit`` where the walltime of the settings ended it, ``stopped`` where the
+        limit of this job did.
 
     Raises
     ------
@@ -80,6 +105,12 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
         If the executable is missing or refuses its inputs.
     ReferenceDivergedError
         If the energy fell by more than any bond can give, or energy or forces ended absurd.
+    ReferenceInterruptedError
+        If something else ended the executable, or cut its output.
+    MemoryExceededError
+        If it needs more memory than there is.
+    StoppedError
+        If it was ended on request.
     ReferenceRunError
         Naming the directory, exit code or signal, what custodian's handlers found and the last lines of vasp.out, if the
         run broke, could not be corrected, was corrected in a way that changes the energy surface, or left output that
@@ -87,7 +118,7 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
         custodian break on the way.
     """
     try:
-        return _relaxed(structure, method, directory)
+        return _relaxed(structure, method, directory, execution=execution, limit=limit, earlier=tuple(earlier))
     except DefectSurrogateError as error:
         _log.debug("%s", directory, exc_info=True)
         broke = error
@@ -98,36 +129,58 @@ def relax_with_vasp(structure: Structure, method: ReferenceMethod, *, directory:
     raise broke
 
 
-def _relaxed(structure: Structure, method: ReferenceMethod, directory: Path) -> Relaxation:
+def _relaxed(
+    structure: Structure,
+    method: ReferenceMethod,
+    directory: Path,
+    *,
+    execution: Execution,
+    limit: Limit,
+    earlier: tuple[Segment, ...],
+) -> Relaxation:
+    method = replace(method, command=(*execution.launcher, *method.command))
     command = find_command(method.command)
-    write_inputs(structure, method, directory)
-    job = ReferenceJob(
-        guarded_command(command, stand_in=method.is_stand_in), auto_gamma=False, backup=False, terminate_timeout=10
-    )
+    start = earlier[-1].frames[-1].structure if earlier else structure
+    asked = remaining_steps(method, earlier)
+    write_inputs(start, asked, directory)
+    link_large_files(directory, execution.scratch)
+    threads = 1 if method.is_stand_in else execution.threads  # the settings count its processes
+    job = ReferenceJob(guarded_command(command, threads=threads), auto_gamma=False, backup=False, terminate_timeout=10)
+    by_settings = False
+    if method.walltime is not None:
+        left = max(1.0, method.walltime - sum(segment.seconds for segment in earlier))
+        own = Limit(left, walltime_buffer(left), limit.stopped)
+        by_settings = own.seconds - own.margin <= limit.seconds - limit.margin
+        limit = own if by_settings else limit
     _log.info("%s: starting %s", directory, " ".join(command))
     started = time.monotonic()
-    timed_out = _run(job, method, directory)
+    try:
+        timed_out = _run(job, method, directory, limit)
+    finally:
+        drop_large_files(directory)
     seconds = time.monotonic() - started
     relaxation = parse_run(directory)
-    _check_program(relaxation, method, directory)
-    _check_corrections(relaxation, method, directory)
+    check_program(relaxation, method, directory)
+    check_whole(directory)
+    check_corrections(relaxation.provenance.corrections, asked, directory)
     if timed_out and not relaxation.converged:
-        relaxation = replace(
-            relaxation, reason="time limit", detail=f"{relaxation.detail}; walltime {method.walltime} s"
-        )
+        of = f"walltime {method.walltime} s" if by_settings else f"{limit.seconds:.0f} s that its job had left"
+        detail = f"{relaxation.detail}; stopped after {seconds:.0f} s, for the sake of the {of}"
+        relaxation = replace(relaxation, reason="time limit" if by_settings else "stopped", detail=detail)
     provenance = replace(relaxation.provenance, method=method.digest, seconds=seconds)
     cell_moves = int(str(method.incar.get("ISIF", 2))) > 2
-    return _in_order_of(structure, replace(relaxation, provenance=provenance), directory, cell_moves=cell_moves)
+    relaxation = in_order_of(structure, replace(relaxation, provenance=provenance), directory, cell_moves=cell_moves)
+    return continued(relaxation, earlier)
 
 
-def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path) -> bool:
-    """Run custodian; return whether the walltime ended the executable."""
+def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path, limit: Limit) -> bool:
+    """Run custodian; return whether the limit of its time ended the executable."""
     os.environ.pop(_WALLTIME_START, None)  # an earlier run in this process leaves its own start behind
     monitoring = MONITORING_STAND_IN if method.is_stand_in else MONITORING
-    if method.walltime is not None:
-        monitoring = min(monitoring, walltime_buffer(method.walltime) / 2)
+    if math.isfinite(limit.seconds):
+        monitoring = min(monitoring, max(1.0, limit.margin / 2))
     custodian = Custodian(
-        handlers(job, method),
+        handlers(job, method, limit),
         [job],
         validators=[VasprunXMLValidator(), VaspFilesValidator()],
         max_errors=method.max_errors,
@@ -155,10 +208,8 @@ def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path) -> bool:
     return timed_out
 
 
-def _failure(
-    job: ReferenceJob, method: ReferenceMethod, directory: Path, error: Exception
-) -> ReferenceInputError | ReferenceRunError:
-    """Say what broke, and whether another attempt can help."""
+def _failure(job: ReferenceJob, method: ReferenceMethod, directory: Path, error: Exception) -> DefectSurrogateError:
+    """Say what broke, and by its type whether another attempt can help."""
     output = _tail(directory / "vasp.out", 200)
     code = job.exit_code
     ending = f"killed by {job.killed_by.name}" if job.killed_by else f"exit code {code}"
@@ -171,8 +222,16 @@ def _failure(
     before_first_step = not (directory / "OSZICAR").is_file() or "F=" not in (directory / "OSZICAR").read_text()
     if method.is_stand_in and code == 1 and before_first_step:
         refused = refused or any(_STAND_IN_REFUSAL in line for line in output)
-    if isinstance(getattr(error, "handler", None), DivergedHandler):
+    handler = getattr(error, "handler", None)
+    if isinstance(handler, StoppedHandler):
+        return StoppedError(f"{directory}: stopped on request")
+    if isinstance(handler, DivergedHandler):
         return ReferenceDivergedError(message)
+    if any(text in words for text in _MEMORY):
+        return MemoryExceededError(message)
+    without_a_word = code not in (0, None) and not found and not refused
+    if (job.killed_by and not job.stopped_by_custodian) or without_a_word or any(text in words for text in _DISK):
+        return ReferenceInterruptedError(message)
     return ReferenceInputError(message) if refused else ReferenceRunError(message)
 
 
@@ -181,60 +240,3 @@ def _tail(path: Path, lines: int) -> list[str]:
         return []
     with path.open(encoding="utf-8", errors="replace") as file:
         return list(deque(file, lines))
-
-
-def _check_program(relaxation: Relaxation, method: ReferenceMethod, directory: Path) -> None:
-    """Refuse output of a program other than the one asked for."""
-    wrote = dict(relaxation.provenance.versions)
-    if ("vasp-xtb" in wrote) != method.is_stand_in:
-        raise ReferenceInputError(
-            f"{directory}: {' '.join(method.command)} was to be {method.executable}, but the output is of "
-            f"{relaxation.provenance.level_of_theory}: name vasp-xtb in vasp_cmd if that is meant"
-        )
-    if method.is_stand_in and f"vasp-xtb {wrote['vasp-xtb']}, tblite {wrote.get('tblite')}" != method.executable:
-        raise ReferenceInputError(f"{directory}: was to be {method.executable}, but the output is of {wrote}")
-
-
-def _check_corrections(relaxation: Relaxation, method: ReferenceMethod, directory: Path) -> None:
-    """Refuse a result of another energy surface than the one asked for."""
-    if not relaxation.provenance.corrections:
-        return
-    asked, used = Incar(dict(method.incar)), Incar.from_file(directory / "INCAR")
-    changed: dict[str, Any] = {
-        tag: used.get(tag)
-        for tag in sorted(asked.keys() | used.keys())
-        if tag not in PATH_TAGS and str(used.get(tag)) != str(asked.get(tag))
-    }
-    mesh_asked, mesh_used = Kpoints.from_str(method.kpoints), Kpoints.from_file(directory / "KPOINTS")
-    if mesh_asked.kpts != mesh_used.kpts or (mesh_asked.style != mesh_used.style and mesh_asked.kpts != [(1, 1, 1)]):
-        changed["KPOINTS"] = mesh_used.kpts
-    if changed:
-        raise ReferenceRunError(
-            f"{directory}: corrected by {'; '.join(relaxation.provenance.corrections)}: with {changed} the energy cannot be "
-            "compared with others; put the change into the settings, for all"
-        )
-
-
-def _in_order_of(structure: Structure, relaxation: Relaxation, directory: Path, *, cell_moves: bool) -> Relaxation:
-    """Return a relaxation with sites and forces in the order of its start."""
-    order = grouped_order(structure)
-    symbols = [structure[index].specie.symbol for index in order]
-    found = [site.specie.symbol for site in relaxation.structure]
-    if found != symbols:
-        raise ReferenceRunError(f"{directory}: POSCAR had the atoms {symbols}, the output has {found}")
-    position = np.argsort(order)
-    frames = tuple(_reordered(frame, structure, position) for frame in relaxation.frames)
-    lattice = frames[-1].structure.lattice
-    if not cell_moves and not np.allclose(lattice.matrix, structure.lattice.matrix, atol=1e-4):
-        raise ReferenceRunError(f"{directory}: the cell was to stay {structure.lattice.abc} and became {lattice.abc}")
-    return replace(relaxation, structure=frames[-1].structure, frames=frames)
-
-
-def _reordered(frame: Frame, start: Structure, position: np.ndarray) -> Frame:
-    ordered = Structure(
-        frame.structure.lattice,
-        start.species,
-        frame.structure.frac_coords[position],
-        site_properties=start.site_properties,
-    )
-    return replace(frame, structure=ordered, forces=frame.forces[position])

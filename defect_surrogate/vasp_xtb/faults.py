@@ -2,7 +2,8 @@
 
 ``vasp-xtb --fault NAME@STEP`` or the environment variable ``VASP_XTB_FAULT`` makes a run break in the ionic step STEP. It
 strikes once in a folder, so that a run that was mended, or continued, goes on; ``NAME@STEPx3`` strikes in three executions. The
-file ``FAULTS`` in the folder keeps count. A run that ends before STEP fails, so that no test passes without its fault.
+file ``FAULTS`` in the folder keeps count. A run that ends before STEP fails, so that no test passes without its fault, but for
+``NAME@STEP?``.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ from .errors import VaspXtbStop
 from .outputs import OutputFiles
 
 FAULTS_FILE = "FAULTS"
+MEMORY, MEMORY_SECONDS = 2_000_000_000, 5.0
+"""Bytes that a run takes to be ended for it, and how long it holds them."""
 ENERGY_JUMP = 2.0
 """eV per atom: more than what custodian's ``PotimErrorHandler`` allows, 1."""
 
@@ -59,6 +62,13 @@ def _say_and_end(evaluation: Evaluation, outputs: OutputFiles, *, output: str = 
 def _hang(_evaluation: Evaluation, _outputs: OutputFiles) -> NoReturn:
     while True:
         time.sleep(3600)
+
+
+def _take_memory(evaluation: Evaluation, _outputs: OutputFiles) -> Evaluation:
+    """Hold two gigabytes for a while, and go on if nobody minds."""
+    taken = np.ones(MEMORY // 8)
+    time.sleep(MEMORY_SECONDS)
+    return dataclasses.replace(evaluation, energy=evaluation.energy + 0.0 * float(taken[-1]))
 
 
 def _fill_disk(_evaluation: Evaluation, _outputs: OutputFiles) -> NoReturn:
@@ -101,6 +111,7 @@ IN_A_STEP: dict[str, Callable[[Evaluation, OutputFiles], Evaluation]] = {
     "nan-forces": _nan_forces,
     "hang": _hang,
     "full-disk": _fill_disk,
+    "take-memory": _take_memory,
     "crash": partial(_killed, by=signal.SIGSEGV),
     "killed": partial(_killed, by=signal.SIGKILL),
     "terminated": partial(_killed, by=signal.SIGTERM),
@@ -131,15 +142,18 @@ class Fault:
         Ionic step in which it strikes, counted from 1. Files are spoilt at the end.
     times
         Executions in one folder in which it strikes.
+    certain
+        Whether a run that ends before it fails.
     """
 
     name: str
     step: int
     times: int
+    certain: bool = True
 
 
 def read_fault(text: str) -> Fault:
-    """Read ``NAME@STEP`` or ``NAME@STEPxTIMES``.
+    """Read ``NAME@STEP`` or ``NAME@STEPxTIMES``, and perhaps ``?``.
 
     Parameters
     ----------
@@ -156,10 +170,10 @@ def read_fault(text: str) -> Fault:
     VaspXtbStop
         If it is something else, or no fault has that name.
     """
-    found = re.fullmatch(r"(?P<name>[\w.-]+)@(?P<step>[1-9][0-9]*)(x(?P<times>[1-9][0-9]*))?", text)
+    found = re.fullmatch(r"(?P<name>[\w.-]+)@(?P<step>[1-9][0-9]*)(x(?P<times>[1-9][0-9]*))?(?P<maybe>\?)?", text)
     if found is None or found["name"] not in NAMES:
         raise VaspXtbStop(f"fault {text!r}: not NAME@STEP or NAME@STEPxTIMES with one of {', '.join(NAMES)}")
-    return Fault(found["name"], int(found["step"]), int(found["times"] or 1))
+    return Fault(found["name"], int(found["step"]), int(found["times"] or 1), certain=found["maybe"] is None)
 
 
 class Faults:
@@ -207,6 +221,8 @@ class Faults:
         if self._fault is None:
             return
         if self._steps < self._fault.step:
+            if not self._fault.certain:
+                return
             raise VaspXtbStop(
                 f"fault {self._fault.name}@{self._fault.step}: the run ended after {self._steps} ionic steps"
             )

@@ -42,11 +42,17 @@ def relaxer() -> Callable[..., Callable]:
         def relax(works):
             if asked is not None:
                 asked.append([work.unit.name for work in works])
-            return {
-                work.unit.name: made_up(work, (energies or {}).get(work.unit.label, -100.0))
-                for work in works
-                if work.unit.label not in broken
-            }
+            return iter(
+                [
+                    (
+                        work.unit.name,
+                        None
+                        if work.unit.label in broken
+                        else made_up(work, (energies or {}).get(work.unit.label, -100.0)),
+                    )
+                    for work in works
+                ]
+            )
 
         return relax
 

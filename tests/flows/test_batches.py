@@ -1,14 +1,20 @@
 """How units are shared out to workers, and what becomes of a group in which one breaks."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
 from pymatgen.core import Structure
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ServiceError, StoppedError
+from defect_surrogate.errors import MemoryExceededError, StoppedError, WorkerLostError
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows import batches
 from flows.batches import Batch
+from flows.cluster.connection import Cluster
+from flows.cluster.profile import ClusterProfile, ResourceClass
 from flows.hosts import Work
+from flows.stream import Results
 from flows.workers import Outcome
 
 
@@ -34,69 +40,128 @@ def test_units_are_shared_out_evenly_up_to_what_one_may_get(cluster_crystal, cou
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
 
 
-def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is_lost(
-    cluster_crystal, tmp_path, monkeypatch
-):
-    archive = Archive(tmp_path)
-    finished = Relaxation(
-        "surrogate", cluster_crystal, -1.0, 3, True, "converged", "", Provenance("a", "b", 1.0, 4, ()), ()
-    )
-    given = []
+class FakeCluster(Cluster):
+    """Workers that are always free, and never there."""
 
-    def outcomes(waiting, _, *, in_flight):
+    def __init__(self, fate=""):
+        super().__init__(ClusterProfile(), Path("nowhere"))
+        self._fate, self.wanted = fate, []
+
+    def crew(self, _name):
+        return self
+
+    @contextlib.contextmanager
+    def work(self, count):
+        self.wanted.append(count)
+        yield self
+
+    def change(self, count):
+        self.wanted.append(count)
+
+    def problem(self, _name):
+        return ""
+
+    def fate(self, _name, _worker):
+        return self._fate
+
+
+@pytest.fixture
+def relax(tmp_path, monkeypatch):
+    """Relaxes works by a function that yields outcomes, and returns what became of each, in order, and the cluster."""
+
+    def run(works, outcomes, *, retries=0, fate="", most=400, before=None):
+        results, cluster = Results(), FakeCluster(fate)
+        monkeypatch.setattr(batches, "outcomes", outcomes)
+        monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: some surrogate relaxations")
+        batch = Batch(works=tuple(works), retries=retries, pool="surrogate", cluster=cluster, results=results)
+        try:
+            batches._relaxed(batch, tmp_path, None, most=most, workers=1)
+        finally:
+            results.end()
+        return [(name.split("/")[2], relaxation is not None) for name, relaxation in results], cluster
+
+    return run
+
+
+def finished(structure: Structure) -> Relaxation:
+    return Relaxation("surrogate", structure, -1.0, 3, True, "converged", "", Provenance("a", "b", 1.0, 4, ()), ())
+
+
+def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is_lost(cluster_crystal, tmp_path, relax):
+    archive, given = Archive(tmp_path), []
+
+    def outcomes(waiting, _, __):
         while waiting:
             group = waiting.popleft()
             given.append([work.unit.label for work in group])
             for work in group:
-                alone_or_before = len(group) == 1 or work.unit.label == "a"
-                if work.unit.label != "poison" and alone_or_before:
-                    archive.publish(work.unit, finished)
+                if work.unit.label != "poison" and (len(group) == 1 or work.unit.label == "a"):
+                    archive.publish(work.unit, finished(cluster_crystal))
             broken = len(group) > 1 or group[0].unit.label == "poison"
-            yield Outcome(group, ServiceError("its worker died") if broken else None)
+            yield Outcome(group, WorkerLostError("its worker was lost") if broken else None, "w-1" if broken else "")
 
-    monkeypatch.setattr(batches, "outcomes", outcomes)
-    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 4 surrogate relaxations")
-    batch = Batch(works=tuple(works(cluster_crystal, "a", "poison", "b", "c")))
-    found = batches._relaxed(batch, tmp_path, None, in_flight=1, most=400)
+    found, cluster = relax(works(cluster_crystal, "a", "poison", "b", "c"), outcomes)
     assert given == [["a", "poison", "b", "c"], ["poison", "c"], ["b"], ["poison"], ["c"]]
-    assert sorted(name.split("/")[2] for name in found) == ["a", "b", "c"]
+    assert found == [("a", True), ("b", True), ("poison", False), ("c", True)]
     (failure,) = archive.failures()
-    assert (failure.name, failure.message) == ("CdTe/v_Cd_0/poison/surrogate", "its worker died")
+    assert failure.name == "CdTe/v_Cd_0/poison/surrogate"
+    assert "died at each of 1 tries" in failure.message
+    assert cluster.wanted == [1, 2, 2, 0, 0, 0]  # a group, its halves, and theirs
 
 
-def test_what_broke_is_not_tried_again_when_a_search_asks_for_more(cluster_crystal):
-    asked = []
+def test_a_unit_whose_job_ended_goes_on_in_another(cluster_crystal, tmp_path, relax):
+    archive, tries = Archive(tmp_path), []
 
-    def relax(wanted):
-        asked.append([work.unit.label for work in wanted])
-        return {work.unit.name: "relaxed" for work in wanted if work.unit.label != "poison"}
+    def outcomes(waiting, _, __):
+        while waiting:
+            group = waiting.popleft()
+            tries.append(group)
+            yield None
+            if len(tries) == 3:
+                archive.publish(group[0].unit, finished(cluster_crystal))
+                yield Outcome(group, None)
+            else:
+                yield Outcome(group, WorkerLostError("its worker was lost"), "w-1")
 
-    once, first = batches._once(relax), works(cluster_crystal, "a", "poison")
-    assert list(once(first)) == ["CdTe/v_Cd_0/a/surrogate"]
-    assert list(once([*first, *works(cluster_crystal, "b")])) == ["CdTe/v_Cd_0/a/surrogate", "CdTe/v_Cd_0/b/surrogate"]
-    assert asked == [["a", "poison"], ["a", "b"]]
-    batches._once(relax)(first)  # another run does
-    assert asked[-1] == ["a", "poison"]
+    found, _ = relax(works(cluster_crystal, "a"), outcomes, fate="TIMEOUT")
+    assert found == [("a", True)]
+    assert archive.failures() == ()
+
+
+def test_what_needs_more_memory_is_returned_and_no_failure(cluster_crystal, tmp_path, monkeypatch):
+    def outcomes(waiting, _, __):
+        while waiting:
+            yield Outcome(waiting.popleft(), MemoryExceededError("Out Of Memory"))
+
+    cluster, results = FakeCluster(), Results()
+    monkeypatch.setattr(
+        cluster, "profile", ClusterProfile(reference=ResourceClass(memory=10**9, more_memory=2 * 10**9))
+    )
+    monkeypatch.setattr(batches, "outcomes", outcomes)
+    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 1 reference relaxations")
+    batch = Batch(
+        works=tuple(works(cluster_crystal, "a")), retries=0, pool="reference", cluster=cluster, results=results
+    )
+    assert batches._relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
+    assert Archive(tmp_path).failures() == ()
+    assert not results.has("CdTe/v_Cd_0/a/surrogate")
 
 
 @pytest.mark.parametrize("most", [1, 400])
-def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, monkeypatch, most):
-    archive = Archive(tmp_path)
+def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, relax, most):
     given = []
 
-    def outcomes(waiting, _, *, in_flight):
+    def outcomes(waiting, _, __):
         while waiting:
             given.append(waiting.popleft())
             (tmp_path / "STOP").touch()
             yield Outcome(given[-1], StoppedError("stopped after 7 steps"))
 
-    monkeypatch.setattr(batches, "outcomes", outcomes)
-    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 3 surrogate relaxations")
-    batch = Batch(works=tuple(works(cluster_crystal, "a", "b", "c")))
+    asked = works(cluster_crystal, "a", "b", "c")
     with pytest.raises(StoppedError, match="3 left; what is on its way is kept"):
-        batches._relaxed(batch, tmp_path, None, in_flight=1, most=most)
+        relax(asked, outcomes, most=most)
     assert len(given) == 1
-    assert archive.failures() == ()
+    assert Archive(tmp_path).failures() == ()
     with pytest.raises(StoppedError):  # nor does another stage begin
-        batches._relaxed(batch, tmp_path, None, in_flight=1, most=most)
+        relax(asked, outcomes, most=most)
     assert len(given) == 1

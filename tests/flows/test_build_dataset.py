@@ -1,10 +1,8 @@
 """The flow with the real stand-in on a tiny host: all is computed once, and a host that cannot be read ends no other."""
 
-import distributed
 import pytest
 import yaml
 from ase import Atoms
-from prefect_dask import DaskTaskRunner
 from tblite.ase import TBLite
 
 from defect_surrogate.archive import Archive
@@ -28,12 +26,6 @@ SETTINGS = {
 }
 
 
-def threads(count, *, deaths_allowed):
-    """Workers that are threads of this process: others take seconds to import what is imported here."""
-    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
-    return DaskTaskRunner(cluster_class=distributed.LocalCluster, cluster_kwargs=options | {"n_workers": count})
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, cluster_crystal):
     """The folder after the flow was run twice, what each run returned, and the finished units after each."""
@@ -42,8 +34,7 @@ def built(tmp_path_factory, cluster_crystal):
     (root / "broken.cif").write_text("data_nothing\n")
     settings = BuildSettings.model_validate(SETTINGS)
     returned, units = [], []
-    with pytest.MonkeyPatch.context() as patch, prefect_server(root / "prefect") as server, server.ready():
-        patch.setattr("flows.batches.local_workers", threads)
+    with prefect_server(root / "prefect") as server, server.ready():
         for _ in range(2):
             sources = [str(root / "broken.cif"), str(root / "cluster.vasp")]
             returned.append(build_dataset(sources, str(root / "set"), settings))

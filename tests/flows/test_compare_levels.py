@@ -1,8 +1,10 @@
 """Two finished searches at two levels, made up in their archives, and single points: made up, and real ones of vasp-xtb."""
 
+import contextlib
 import dataclasses
 import json
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 from pymatgen.core import Structure
@@ -30,10 +32,10 @@ def finished(tmp_path, host_file, settings, relaxer):
         relax = relaxer({"Unperturbed": -101.0})  # the others are rattled
 
         def publish(works):
-            return {work.unit.name: run.archive.publish(work.unit, relaxation(work)) for work in works}
+            return ((work.unit.name, run.archive.publish(work.unit, relaxation(work))) for work in works)
 
         def relaxation(work):
-            plain = relax([work])[work.unit.name]
+            ((_, plain),) = relax([work])
             if work.unit.level == "surrogate":
                 return plain
             structure = work.unit.structure if bond is None else bonded(work.unit.structure, bond)
@@ -128,22 +130,21 @@ def test_two_hosts_are_not_compared(finished, relax_with, host_file, cluster_cry
         compare_runs(first, finished("other", XTB_METHOD="GFN2-xTB"), relax_reference=relax_with({}, []))
 
 
-class RelaxedHere:
-    """The subflow that relaxes units, without its Dask workers, which take longer to start than the single points."""
+@contextlib.contextmanager
+def relaxers_here(folder, _workers):
+    """Relaxers without Dask workers, which take longer to start than the single points."""
 
-    @classmethod
-    def with_options(cls, *, task_runner):
-        assert task_runner is not None
-        return cls.relax
+    def relax(works):
+        for work in works:
+            relax_reference_unit.fn(work.unit, work.method, folder.archive.root)
+            yield work.unit.name, folder.archive.find(work.unit)
 
-    @staticmethod
-    def relax(batch, root, workers):
-        return {work.unit.name: relax_reference_unit.fn(work.unit, work.method, root) for work in batch.works}
+    yield SimpleNamespace(reference=relax)
 
 
 def test_the_flow_runs_real_single_points_and_never_twice(finished, tmp_path, monkeypatch):
     """The dimer of the first search against the ideal structure of the second."""
-    monkeypatch.setattr("flows.compare_levels.relax_with_reference", RelaxedHere)
+    monkeypatch.setattr("flows.compare_levels.relaxers", relaxers_here)
     first, second = finished("first", bond=2.75), finished("second", XTB_METHOD="GFN2-xTB")
     out = tmp_path / "comparison"
     with prefect_server(tmp_path / "prefect") as server, server.ready() as api:

@@ -54,13 +54,9 @@ def test_bulk_cells_are_single_points_with_the_settings_of_the_defects(host_file
 
 def test_all_is_made_in_the_relaxed_cell(host_file, build, settings, relaxer):
     def swollen(works):
-        found = relaxer()(works)
-        return {
-            name: dataclasses.replace(
-                one, structure=Structure(Lattice.cubic(13.2), one.structure.species, one.structure.frac_coords)
-            )
-            for name, one in found.items()
-        }
+        for name, one in relaxer()(works):
+            structure = Structure(Lattice.cubic(13.2), one.structure.species, one.structure.frac_coords)
+            yield name, dataclasses.replace(one, structure=structure)
 
     relaxing = build(host=settings.host.model_copy(update={"relax": True}), bulk={"configurations": 1})
     found = reference_search(str(host_file), relaxing, relax_reference=swollen)

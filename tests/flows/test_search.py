@@ -41,6 +41,25 @@ def test_reference_starts_where_the_surrogate_ended(host_file, settings, relaxer
         assert starts[f"{minimum.label}_from_surrogate"] == structure_digest(minimum.relaxation.structure)
 
 
+def test_reference_begins_for_a_vacancy_while_the_surrogate_is_at_another(host_file, settings, relaxer):
+    both = settings.model_copy(update={"vacancies": VacancySettings(elements=["Cd", "Te"])})
+    events = []
+
+    def relax_surrogate(works):
+        for name, relaxation in relaxer()(works):
+            events.append(("surrogate", name.split("/")[1]))
+            yield name, relaxation
+
+    def relax_reference(works):
+        events.append(("reference", works[0].unit.defect))
+        return relaxer()(works)
+
+    found = search(str(host_file), both, relax_surrogate=relax_surrogate, relax_reference=relax_reference)
+    first, second = (one.vacancy.label for one in found.vacancies)
+    assert events.index(("reference", first)) < events.index(("surrogate", second))
+    assert events.count(("reference", first)) == events.count(("reference", second)) == 1
+
+
 def test_a_budget_follows_the_lowest_minima_of_each_motif_alone(host_file, settings, relaxer):
     content = settings.model_dump() | {"minima": {"most_relaxed": 2}}
     relax = {"relax_surrogate": relaxer({"Dimer": -101.0}), "relax_reference": relaxer()}

@@ -1,17 +1,18 @@
-"""Real Dask workers that die: what is reported, and what survives."""
+"""Real Dask workers that die, and a scheduler that is lost: what is reported, and what survives."""
 
 import uuid
 from collections import deque
 
+import dask
 import distributed
 import pytest
 from distributed.client import Future
 from prefect_dask.task_runners import PrefectDaskFuture
 
-from defect_surrogate.errors import ReferenceRunError, ServiceError
+from defect_surrogate.errors import ClusterLostError, ReferenceRunError, WorkerLostError
 from defect_surrogate.relaxation import Unit
 from flows.hosts import Work
-from flows.workers import local_workers, outcomes
+from flows.workers import outcomes
 
 
 def groups(cluster_crystal, *labels):
@@ -25,12 +26,31 @@ def label(outcome):
 
 @pytest.fixture(scope="module")
 def client():
-    runner = local_workers(2, deaths_allowed=1)
     with (
-        distributed.LocalCluster(**runner.cluster_kwargs) as cluster,
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+class Free:
+    """Workers that are free for a campaign: as many as there are, less those it has."""
+
+    def __init__(self, client, most=2):
+        self._client, self._most, self.taken, self.lost = client, most, 0, 0
+
+    def take(self):
+        if self.taken >= min(self._most, len(self._client.scheduler_info()["workers"])):
+            return False
+        self.taken += 1
+        return True
+
+    def ended(self, *, lost):
+        self.taken -= 1
+        self.lost += lost
 
 
 def submit_to(client, function):
@@ -41,7 +61,7 @@ def submit_to(client, function):
     return submit
 
 
-def test_unit_that_kills_its_workers_is_given_up_and_takes_no_other_down(client, cluster_crystal):
+def test_unit_that_kills_its_worker_is_told_with_the_worker_and_takes_no_other_down(client, cluster_crystal):
     def relax(label):
         import os
         import time
@@ -51,15 +71,16 @@ def test_unit_that_kills_its_workers_is_given_up_and_takes_no_other_down(client,
         time.sleep(0.2)
         return label
 
-    labels = ["poison", *(f"Rattled_{i}" for i in range(8))]
-    ended = {
-        label(one): one.error
-        for one in outcomes(groups(cluster_crystal, *labels), submit_to(client, relax), in_flight=2)
-    }
-    error = ended.pop("poison")
-    assert isinstance(error, ServiceError)
-    assert "CdTe/v_Cd_0/poison/reference: its worker process died" in str(error)
-    assert ended == dict.fromkeys(labels[1:])
+    names = {str(worker["name"]) for worker in client.scheduler_info()["workers"].values()}
+    labels, free = ["poison", *(f"Rattled_{i}" for i in range(8))], Free(client)
+    found = outcomes(groups(cluster_crystal, *labels), submit_to(client, relax), free)
+    ended = {label(one): one for one in found if one is not None}
+    poison = ended.pop("poison")
+    assert isinstance(poison.error, WorkerLostError)
+    assert poison.worker in names
+    assert "CdTe/v_Cd_0/poison/reference: its worker" in str(poison.error)
+    assert {name: one.error for name, one in ended.items()} == dict.fromkeys(labels[1:])
+    assert (free.taken, free.lost) == (0, 1)
 
 
 def test_error_of_a_unit_is_its_outcome_and_the_others_go_on(client, cluster_crystal):
@@ -70,40 +91,55 @@ def test_error_of_a_unit_is_its_outcome_and_the_others_go_on(client, cluster_cry
             raise ReferenceRunError("truncated vasprun.xml")
         return label
 
-    one, other = outcomes(groups(cluster_crystal, "Dimer", "Unperturbed"), submit_to(client, relax), in_flight=1)
+    found = outcomes(groups(cluster_crystal, "Dimer", "Unperturbed"), submit_to(client, relax), Free(client, 1))
+    one, other = (outcome for outcome in found if outcome is not None)
     assert isinstance(one.error, ReferenceRunError)
     assert (label(other), other.error) == ("Unperturbed", None)
 
 
-def test_never_more_in_flight_than_workers(client, cluster_crystal):
-    submitted, ended = [], []
-    submit = submit_to(client, lambda label: label)
+def test_never_more_in_flight_than_free_workers(client, cluster_crystal):
+    free, submit = Free(client), submit_to(client, lambda label: label)
 
     def counted(group):
-        submitted.append(group)
-        assert len(submitted) - len(ended) <= 2
+        assert free.taken <= 2
         return submit(group)
 
-    for outcome in outcomes(groups(cluster_crystal, *"abcdef"), counted, in_flight=2):
-        ended.append(outcome)
-    assert len(ended) == 6
+    assert len([one for one in outcomes(groups(cluster_crystal, *"abcdef"), counted, free) if one is not None]) == 6
+
+
+def test_where_no_worker_is_free_it_says_so_and_submits_nothing(client, cluster_crystal):
+    waiting = groups(cluster_crystal, "a")
+    found = outcomes(waiting, lambda _: pytest.fail("submitted"), Free(client, 0))
+    assert next(found) is None
+    assert next(found) is None
+    waiting.clear()
+    assert list(found) == []
 
 
 def test_what_is_added_while_they_run_is_submitted_too(client, cluster_crystal):
     waiting = deque([tuple(group[0] for group in groups(cluster_crystal, *"abc"))])
     ended = []
-    for outcome in outcomes(waiting, submit_to(client, lambda *labels: labels), in_flight=2):
+    for outcome in outcomes(waiting, submit_to(client, lambda *labels: labels), Free(client)):
+        if outcome is None:
+            continue
         ended.append(len(outcome.group))
         if len(outcome.group) > 1:
             waiting.extend((work,) for work in outcome.group)
     assert ended == [3, 1, 1, 1]
 
 
-def test_workers_are_single_threaded_and_on_the_loopback(client):
-    def threads():
-        import torch
+def test_loss_of_the_scheduler_is_told_as_that(cluster_crystal):
+    with (
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        free, submit = Free(client), submit_to(client, lambda _: __import__("time").sleep(2))
 
-        return torch.get_num_threads()
+        def submit_and_lose(group):
+            future = submit(group)
+            client.cancel(future.wrapped_future, force=True)
+            return future
 
-    assert set(client.run(threads).values()) == {1}
-    assert all(address.startswith("tcp://127.0.0.1") for address in client.scheduler_info()["workers"])
+        with pytest.raises(ClusterLostError, match="CdTe/v_Cd_0/a/reference: the connection"):
+            list(outcomes(groups(cluster_crystal, "a", "b"), submit_and_lose, free))
+        assert free.taken == 0

@@ -70,12 +70,12 @@ def story(tiny_search: Search) -> Story:
     )
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    before = tiny_search.finished()
-    assert before, tiny_search.log.read_text()
     try:
         wait_until(lambda: not tiny_search.processes(), seconds=60, what="processes gone")
     finally:
         orphans = [" ".join(process.cmdline()) for process in tiny_search.processes()]
+    before = tiny_search.finished()
+    assert before, tiny_search.log.read_text()
 
     driver = tiny_search.resume()
     killed = []

@@ -36,10 +36,10 @@ class Search:
         with self.log.open("wb") as log:
             return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=log, env=environment)
 
-    def search(self) -> subprocess.Popen[bytes]:
+    def search(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the search."""
         return self.start(
-            "search", str(self.host), "--out", str(self.folder), "--settings", str(self.settings), "--json"
+            "search", str(self.host), "--out", str(self.folder), "--settings", str(self.settings), "--json", *more
         )
 
     def resume(self) -> subprocess.Popen[bytes]:

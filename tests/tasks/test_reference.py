@@ -1,32 +1,40 @@
 """The reference task: archive first, then VASP's files in a directory of the attempt, then the archive."""
 
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+
 import pytest
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ReferenceInputError
+from defect_surrogate.errors import JobEndsError, ReferenceInputError, ReferenceInterruptedError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vasp import reference_method
 from tasks import reference
+from tasks.job import JOB_ENDS
 from tasks.reference import relax_reference_unit
 
 
-def unit_and_method(structure, **settings):
-    given = ReferenceSettings(defect_incar={"NSW": 0}, **settings)
+def unit_and_method(structure, vasp_cmd=("vasp-xtb",), **incar):
+    given = ReferenceSettings(defect_incar={"NSW": 0} | incar, vasp_cmd=list(vasp_cmd))
     method = reference_method(structure, given, cell="defect")
     return Unit("CdTe", "v_Cd_0", "Dimer", "reference", structure, method.digest), method
 
 
 def test_files_of_the_calculation_are_archived(cluster_crystal, tmp_path, monkeypatch):
     unit, method = unit_and_method(cluster_crystal)
-    relaxation = relax_reference_unit.fn(unit, method, tmp_path)
+    relax_reference_unit.fn(unit, method, tmp_path)
     archive = Archive(tmp_path)
+    assert archive.find(unit).reason == "step limit"
     assert {"POSCAR", "INCAR", "OUTCAR", "vasprun.xml"} <= {
         file.name for file in (archive.path(unit) / "files").iterdir()
     }
     assert archive.attempts() == ()
     monkeypatch.setattr(reference, "relax_with_vasp", lambda *_, **__: pytest.fail("relaxed again"))
-    assert relax_reference_unit.fn(unit, method, tmp_path) == relaxation
+    relax_reference_unit.fn(unit, method, tmp_path)
 
 
 def test_missing_executable_is_an_input_error(cluster_crystal, tmp_path):
@@ -34,3 +42,109 @@ def test_missing_executable_is_an_input_error(cluster_crystal, tmp_path):
     with pytest.raises(ReferenceInputError, match="no-such-launcher"):
         relax_reference_unit.fn(unit, method, tmp_path)
     assert Archive(tmp_path).find(unit) is None
+
+
+def test_what_was_killed_goes_on_in_the_next_attempt_and_its_files_are_kept(cluster_crystal, tmp_path, monkeypatch):
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    archive = Archive(tmp_path)
+    monkeypatch.setenv("VASP_XTB_FAULT", "killed@5")
+    with pytest.raises(ReferenceInterruptedError):
+        relax_reference_unit.fn(unit, method, tmp_path)
+    assert (archive.find(unit), len(archive.segment_paths(unit))) == (None, 1)
+    assert archive.progress(unit) > 0
+    monkeypatch.delenv("VASP_XTB_FAULT")
+    relax_reference_unit.fn(unit, method, tmp_path)
+    found, frames = archive.find(unit), archive.read_frames(unit)
+    assert found.converged
+    assert found.steps == len(frames) > 5
+    assert "earlier runs" in found.detail
+    assert {"OUTCAR", "vasprun.xml"} <= {file.name for file in (archive.path(unit) / "files" / "run-1").iterdir()}
+    assert not list(archive.path(unit).rglob("POTCAR"))
+    assert archive.segment_paths(unit) == []
+
+
+def relaxed(*arguments):
+    """What a process can be given."""
+    relax_reference_unit.fn(*arguments)
+
+
+def test_what_a_killed_worker_left_behind_goes_on_in_the_next_attempt(cluster_crystal, tmp_path, monkeypatch):
+    """The worker, not the executable, is killed: nobody is there to keep what was done."""
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    monkeypatch.setenv("VASP_XTB_FAULT", "hang@5")
+    worker = multiprocessing.get_context("spawn").Process(target=relaxed, args=(unit, method, tmp_path))
+    worker.start()
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("attempts/*/work/FAULTS")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    monkeypatch.delenv("VASP_XTB_FAULT")
+    archive = Archive(tmp_path)
+    archive.clear_dead_attempts()  # as every search begins with
+    assert archive.segment_paths(unit) == []
+    relax_reference_unit.fn(unit, method, tmp_path)
+    assert archive.find(unit).converged
+    assert (archive.path(unit) / "files" / "run-1" / "vasprun.xml").is_file()
+    assert archive.attempts() == ()
+
+
+def test_of_two_runs_from_one_start_the_second_is_not_put_after_the_first(cluster_crystal, tmp_path, monkeypatch):
+    """Two workers with one unit, which cannot see each other: both are interrupted, and one is kept."""
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    monkeypatch.setenv("VASP_XTB_FAULT", "killed@5")
+    archive = Archive(tmp_path)
+    earlier = reference.read_segments
+    with pytest.raises(ReferenceInterruptedError):
+        relax_reference_unit.fn(unit, method, tmp_path)
+    monkeypatch.setattr(reference, "read_segments", lambda *_: ())  # began when there was none
+    with pytest.raises(ReferenceInterruptedError):
+        relax_reference_unit.fn(unit, method, tmp_path)
+    assert len(archive.segment_paths(unit)) == 1
+    monkeypatch.setattr(reference, "read_segments", earlier)
+    monkeypatch.delenv("VASP_XTB_FAULT")
+    relax_reference_unit.fn(unit, method, tmp_path)
+    assert archive.find(unit).steps == len(archive.read_frames(unit))
+
+
+def test_a_damaged_segment_is_moved_aside_and_the_relaxation_begins_anew(cluster_crystal, tmp_path, monkeypatch):
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    archive = Archive(tmp_path)
+    monkeypatch.setenv("VASP_XTB_FAULT", "killed@5")
+    with pytest.raises(ReferenceInterruptedError):
+        relax_reference_unit.fn(unit, method, tmp_path)
+    monkeypatch.delenv("VASP_XTB_FAULT")
+    (segment,) = archive.segment_paths(unit)
+    frames = segment / "frames.extxyz"
+    frames.write_bytes(frames.read_bytes()[:-200])
+    relax_reference_unit.fn(unit, method, tmp_path)
+    assert "earlier runs" not in archive.find(unit).detail
+    assert len(list((tmp_path / "rejected").iterdir())) == 1
+
+
+def test_nothing_is_begun_shortly_before_the_end_of_the_job(cluster_crystal, tmp_path, monkeypatch):
+    unit, method = unit_and_method(cluster_crystal)
+    monkeypatch.setenv(JOB_ENDS, str(int(time.time()) + 30))
+    with pytest.raises(JobEndsError, match="not begun"):
+        relax_reference_unit.fn(unit, method, tmp_path, margin=60.0)
+    assert Archive(tmp_path).attempts() == ()
+
+
+def test_a_relaxation_longer_than_its_jobs_ends_over_several(cluster_crystal, tmp_path, monkeypatch):
+    slow = {"NSW": 300, "IBRION": 3, "POTIM": 0.02, "EDIFFG": -0.1}
+    unit, method = unit_and_method(cluster_crystal, **slow)
+    archive, jobs = Archive(tmp_path), 0
+    while archive.find(unit) is None:
+        jobs += 1
+        assert jobs < 20
+        monkeypatch.setenv(JOB_ENDS, str(int(time.time()) + 6))
+        with contextlib.suppress(JobEndsError):
+            relax_reference_unit.fn(unit, method, tmp_path, margin=4.0)
+        assert len(archive.segment_paths(unit)) == (jobs if archive.find(unit) is None else 0)
+    found = archive.find(unit)
+    assert jobs > 1
+    assert found.converged
+    assert found.steps == len(archive.read_frames(unit))
+    energies = [frame.energy for frame in archive.read_frames(unit)]
+    assert min(energies) == pytest.approx(energies[-1], abs=1e-3)

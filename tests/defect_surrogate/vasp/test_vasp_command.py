@@ -39,28 +39,28 @@ def test_file_without_permission_is_no_executable(tmp_path):
         check_executable(ReferenceSettings(vasp_cmd=[str(tmp_path / "vasp_std")]))
 
 
-def test_stand_in_has_one_thread_and_vasp_its_own_environment():
-    assert "OMP_NUM_THREADS=1" in guarded_command(["vasp-xtb"], stand_in=True)
-    assert not any("THREADS" in word for word in guarded_command(["vasp_gam"], stand_in=False))
+def test_threads_are_those_asked_for_or_the_environments():
+    assert "OMP_NUM_THREADS=4" in guarded_command(["vasp-xtb"], threads=4)
+    assert not any("THREADS" in word for word in guarded_command(["vasp_gam"], threads=None))
 
 
 def test_guard_keeps_process_and_exit_code():
     script = "import os; print(os.getpid()); raise SystemExit(7)"
-    for stand_in in (True, False):
+    for threads in (1, None):
         process = subprocess.Popen(
-            guarded_command([sys.executable, "-c", script], stand_in=stand_in), stdout=subprocess.PIPE, text=True
+            guarded_command([sys.executable, "-c", script], threads=threads), stdout=subprocess.PIPE, text=True
         )
         output, _ = process.communicate(timeout=30)
         assert (process.returncode, int(output)) == (7, process.pid)
 
 
-@pytest.mark.parametrize("stand_in", [True, False])
-def test_executable_dies_with_a_worker_killed_by_sigkill(stand_in):
+@pytest.mark.parametrize("threads", [1, None])
+def test_executable_dies_with_a_worker_killed_by_sigkill(threads):
     worker = (
         "import subprocess, sys, time\n"
         "from defect_surrogate.vasp.command import guarded_command\n"
         "child = subprocess.Popen(guarded_command(['sleep', '300'], "
-        f"stand_in={stand_in}), start_new_session=True)\n"
+        f"threads={threads}), start_new_session=True)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(300)\n"
     )

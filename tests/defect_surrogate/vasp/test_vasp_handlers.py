@@ -13,6 +13,7 @@ from defect_surrogate.vasp.handlers import (
     DivergedHandler,
     ElectronicErrorHandler,
     KilledHandler,
+    Limit,
     ReferenceJob,
     handlers,
     walltime_buffer,
@@ -63,7 +64,7 @@ def test_no_chosen_text_is_cured_by_another_energy_surface(water, monkeypatch):
     monkeypatch.setenv("CUSTODIAN_WALLTIME_START", "")
     monkeypatch.delenv("CUSTODIAN_WALLTIME_START")
     job = ReferenceJob(["true"])
-    chosen = handlers(job, reference_method(water, ReferenceSettings(walltime=3600), cell="defect"))
+    chosen = handlers(job, reference_method(water, ReferenceSettings(), cell="defect"), Limit(3600.0, 300.0))
     assert isinstance(chosen[0], KilledHandler)
     assert isinstance(chosen[-1], WalltimeHandler)
     texts = next(handler for handler in chosen if isinstance(handler, VaspErrorHandler)).errors_subset_to_catch
@@ -73,7 +74,7 @@ def test_no_chosen_text_is_cured_by_another_energy_surface(water, monkeypatch):
 
 def test_handlers_go_into_custodians_log(water):
     job = ReferenceJob(["true"])
-    chosen = handlers(job, reference_method(water, ReferenceSettings(), cell="defect"))
+    chosen = handlers(job, reference_method(water, ReferenceSettings(), cell="defect"), Limit())
     assert "KilledHandler" in json.dumps(chosen, cls=MontyEncoder)
     assert not any(isinstance(handler, WalltimeHandler) for handler in chosen)
 

@@ -16,7 +16,12 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from tblite.ase import TBLite
 
-from defect_surrogate.errors import ReferenceDivergedError, ReferenceInputError, ReferenceRunError
+from defect_surrogate.errors import (
+    ReferenceDivergedError,
+    ReferenceInputError,
+    ReferenceInterruptedError,
+    ReferenceRunError,
+)
 from defect_surrogate.relaxation import max_force
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vasp import parse_run, reference_method, relax_with_vasp
@@ -126,13 +131,13 @@ def test_incar_that_cannot_be_read_is_the_users_to_mend(water, tmp_path, fake_ex
 
 def test_broken_executable_names_directory_exit_code_and_last_words(water, tmp_path, fake_executable):
     command = fake_executable("vasp-xtb", "echo 'the disk is on fire'; echo 'help' >&2; exit 3")
-    with pytest.raises(ReferenceRunError, match=r"run: .*vasp-xtb: exit code 3; .*the disk is on fire.*help"):
+    with pytest.raises(ReferenceInterruptedError, match=r"run: .*vasp-xtb: exit code 3; .*the disk is on fire.*help"):
         relax_with_vasp(water, _method(water, vasp_cmd=command), directory=tmp_path / "run")
 
 
 def test_nonzero_exit_is_not_believed_however_good_the_files(water, finished, tmp_path, fake_executable):
     command = fake_executable("vasp-xtb", _copy(finished[0]) + "exit 2")
-    with pytest.raises(ReferenceRunError, match="exit code 2"):
+    with pytest.raises(ReferenceInterruptedError, match="exit code 2"):
         relax_with_vasp(water, _method(water, vasp_cmd=command), directory=tmp_path / "run")
 
 
@@ -143,7 +148,7 @@ def test_killed_executable_is_neither_corrected_nor_believed(water, finished, tm
     words = "echo ' ZBRENT: fatal error in bracketing'\n"
     command = fake_executable("vasp-xtb", "echo ran >> runs\n" + _copy(finished[0]) + words + ending)
     started = time.monotonic()
-    with pytest.raises(ReferenceRunError, match=r"killed by SIG(KILL|TERM)"):
+    with pytest.raises(ReferenceInterruptedError, match=r"killed by SIG(KILL|TERM)"):
         relax_with_vasp(water, _method(water, vasp_cmd=command), directory=tmp_path / "run")
     assert time.monotonic() - started < 5
     assert (tmp_path / "run" / "runs").read_text() == "ran\n"
@@ -153,7 +158,7 @@ def test_vasp_xtb_killed_in_the_middle_of_its_work_is_reported_at_once(water, tm
     wait = "while ! grep -q 'F=' OSZICAR 2>/dev/null; do sleep 0.05; done"
     command = fake_executable("vasp-xtb", f"{REAL} & {wait}; kill -9 $!; wait $!; exit $?")
     method = _method(water, vasp_cmd=command, defect_incar=ENDLESS)
-    with pytest.raises(ReferenceRunError, match="killed by SIGKILL"):
+    with pytest.raises(ReferenceInterruptedError, match="killed by SIGKILL"):
         relax_with_vasp(water, method, directory=tmp_path / "run")
 
 

@@ -1,0 +1,118 @@
+"""The table of faults: each is injected into a campaign of its own on a real Slurm, on this machine.
+
+    python benchmarks/faults.py
+
+writes docs/results/faults.md and .json. The faults are those of tests/services/faults.py. Needs Slurm, munge and root.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "services"), str(ROOT)]
+
+from campaigns import campaign  # noqa: E402
+from faults import CELLS, STORIES, Told, unharmed  # noqa: E402
+from pymatgen.core import Lattice, Structure  # noqa: E402
+from slurm import Slurm  # noqa: E402
+
+from defect_surrogate.markdown import markdown_table  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results"
+
+
+def crystal() -> Structure:
+    """Return the cluster crystal of the tests: Cd4Te4 in a 12 Å box."""
+    signs = [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
+    cadmium = [[6.0 + 1.25 * 1.10 * x for x in sign] for sign in signs]
+    tellurium = [[6.0 - 1.45 * 1.08 * x for x in sign] for sign in signs]
+    return Structure(Lattice.cubic(12.0), ["Cd"] * 4 + ["Te"] * 4, cadmium + tellurium, coords_are_cartesian=True)
+
+
+def run(story, slurm: Slurm, root: Path) -> Told:
+    """Run one fault."""
+    made = []
+
+    def make(**options):
+        made.append(campaign(root / str(len(made)), slurm, crystal(), **options))
+        return made[-1]
+
+    try:
+        return story(make)
+    finally:
+        for one in made:
+            for process in one.processes():
+                process.kill()
+
+
+def main() -> None:
+    """Run all, and write."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as place:
+        root = Path(place)
+        (root / "slurm").mkdir()
+        slurm = Slurm(root / "slurm")
+        slurm.start()
+        try:
+            plain = run(unharmed, slurm, root / "unharmed")
+            for number, (name, story) in enumerate(STORIES.items()):
+                try:
+                    told = run(story, slurm, root / str(number))
+                    row = {
+                        "fault": name,
+                        **told.tally,
+                        "seconds_more": round(told.seconds - plain.seconds, 1),
+                        "note": told.note,
+                    }
+                except Exception as error:
+                    traceback.print_exc()
+                    row = {"fault": name, "lost": None, "twice": None, "believed_wrong": None, "seconds_more": None}
+                    row["note"] = f"not as expected: {type(error).__name__}: {str(error)[:300]}"
+                sys.stderr.write(f"{row}\n")
+                rows.append(row)
+        finally:
+            slurm.stop()
+    names = ("prefect", "distributed", "dask-jobqueue", "custodian")
+    versions = {name: version(name) for name in names} | {"slurm": "22.05"}
+    write(rows, plain.seconds, versions)
+
+
+def write(rows: list[dict], seconds: float, versions: dict[str, str]) -> None:
+    """Write the table."""
+    (RESULTS / "faults.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    shown = [
+        {
+            "fault": row["fault"],
+            "lost": str(row["lost"]),
+            "computed twice": str(row["twice"]),
+            "believed wrongly": str(row["believed_wrong"]),
+            "time lost (s)": str(row["seconds_more"]),
+            "seen": row["note"],
+        }
+        for row in rows
+    ]
+    text = [
+        "# Faults",
+        "",
+        "    python benchmarks/faults.py",
+        "",
+        f"Each row is a campaign of its own on a real Slurm on one machine: {CELLS} single points at the reference level "
+        "(vasp-xtb) unless the fault needs relaxations, driver, jobs and archive as on a cluster. It is harmed once two "
+        "units are finished. *Lost*: units that are not in the archive at the end. *Computed twice*: results dropped, since "
+        "another worker had been first. *Believed wrongly*: archived, and not finite or diverged. *Time lost*: more than the "
+        f"{seconds:.0f} s that a campaign takes which nobody harms; rows with other units, or two starts, are not comparable "
+        "in this.",
+        "",
+        *markdown_table(shown),
+        "",
+        ", ".join(f"{name} {number}" for name, number in versions.items()) + ".",
+    ]
+    (RESULTS / "faults.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""What relaxes the units of a search: Dask workers of two classes, each call a flow run of its own, side by side.
+
+A relaxer begins at once with what it is given, and its results are taken as they come: so the reference relaxations of one
+vacancy run while the surrogate is still at another, and neither level waits for the other.
+"""
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from prefect.settings import get_current_settings
+
+from defect_surrogate.errors import ClusterLostError, ServiceError, StoppedError
+from defect_surrogate.settings import SurrogateSettings, WorkerSettings
+from flows.batches import Batch, relax_with_reference, relax_with_surrogate
+from flows.cancel import cancellable
+from flows.cluster.check import findings, worker_report
+from flows.cluster.connection import Cluster, open_cluster
+from flows.cluster.profile import ClusterProfile, Jobs, Level, ResourceClass
+from flows.cluster.serve import MORE_MEMORY
+from flows.hosts import Relax, Result, Work
+from flows.run_folder import WorkFolder
+from flows.stream import Results
+
+logger = logging.getLogger(__name__)
+
+LOSSES = 5
+"""Dask schedulers that may be lost one after the other without a new result (our choice)."""
+
+RETRY_SECONDS = 1.0
+"""Seconds after the loss of a scheduler before another is asked for, doubled at each loss (our choice)."""
+
+_around: contextvars.ContextVar[Cluster | None] = contextvars.ContextVar("cluster", default=None)
+"""Workers of the flow that this one runs in."""
+
+
+class Relaxers:
+    """The relaxers of one flow.
+
+    Parameters
+    ----------
+    folder
+        Whose archive units are looked up in, and published to.
+    cluster
+        Its workers.
+    retries
+        Further tries of a unit that broke by no fault of its own.
+    """
+
+    def __init__(self, folder: WorkFolder, cluster: Cluster, retries: int) -> None:
+        self._folder, self._cluster, self._retries = folder, cluster, retries
+        self._calls: list[tuple[threading.Thread, Results]] = []
+        self._broke: set[tuple[str, str]] = set()
+        self._checked: set[str] = set()
+        self._checking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def surrogate(self, settings: SurrogateSettings) -> Relax:
+        """Return what relaxes units with a force field."""
+        root = self._folder.archive.root
+
+        def run(batch: Batch) -> tuple[str, ...]:
+            self._check_worker(batch, ())
+            runner = self._cluster.crew(batch.pool).task_runner
+            return relax_with_surrogate.with_options(task_runner=runner)(batch, root, settings)
+
+        return lambda works: self._begin(works, "surrogate", run)
+
+    @property
+    def reference(self) -> Relax:
+        """What relaxes units with VASP or its stand-in."""
+        root = self._folder.archive.root
+
+        def run(batch: Batch) -> tuple[str, ...]:
+            commands = {work.method.command for work in batch.works if work.method is not None}
+            self._check_worker(batch, tuple(command[0] for command in commands))
+            runner = self._cluster.crew(batch.pool).task_runner
+            return relax_with_reference.with_options(task_runner=runner)(batch, root)
+
+        return lambda works: self._begin(works, "reference", run)
+
+    def end(self, *, abandon: bool) -> None:
+        """Wait for what has been begun.
+
+        Parameters
+        ----------
+        abandon
+            End it now; what is finished is kept.
+        """
+        for _, results in self._calls:
+            results.abandoned = results.abandoned or abandon
+        for thread, _ in self._calls:
+            thread.join()
+
+    def _give_up(self, works: Sequence[Work], results: Results, error: ServiceError) -> None:
+        for work in works:
+            logger.error("%s broke: %s", work.unit.name, error)
+            self._folder.archive.record_failure(work.unit, error)
+            results.put(work.unit.name, None)
+
+    def _check_worker(self, batch: Batch, programs: Sequence[str]) -> None:
+        """Refuse, before work is given to a cluster, what would break each unit of it."""
+        if self._cluster.profile.is_local:
+            return
+        with self._checking[batch.pool]:
+            if batch.pool in self._checked:
+                return
+            url = get_current_settings().api.url
+            report = worker_report(
+                self._cluster,
+                batch.pool,
+                programs=programs,
+                prefect=None if url is None else str(url),
+                wanted=len(batch.works),
+                stopped=lambda: batch.results.abandoned or self._folder.archive.stop_requested(),
+            )
+            if report is None:
+                raise StoppedError(f"{batch.pool}: stopped on request while it waited for a worker")
+            level: Level = "surrogate" if batch.pool == "surrogate" else "reference"
+            faults = [one.words for one in findings(self._cluster.profile, level, report, programs) if not one.ok]
+            if faults:
+                raise ServiceError(f"{batch.pool}: {'; '.join(faults)}")
+            self._checked.add(batch.pool)
+
+    def _begin(self, works: Sequence[Work], pool: str, run: Callable[[Batch], tuple[str, ...]]) -> Iterator[Result]:
+        """Begin a call, in a thread of its own; what broke before in this flow is not asked for again."""
+        self._folder.note_units(work.unit for work in works)
+        results = Results()
+        missing = []
+        for work in works:
+            relaxation = self._folder.archive.find(work.unit)
+            if relaxation is None and (work.unit.name, work.unit.key) not in self._broke:
+                missing.append(work)
+            else:
+                results.put(work.unit.name, relaxation)
+        if len(missing) < len(works):
+            logger.info("%s: %d of %d units in the archive", pool, len(works) - len(missing), len(works))
+        if not missing:
+            results.end()
+            return iter(results)
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(self._call, missing, pool, run, results), daemon=True)
+        self._calls.append((thread, results))
+        thread.start()
+        return self._noting(results, works)
+
+    def _noting(self, results: Results, works: Sequence[Work]) -> Iterator[Result]:
+        keys = {work.unit.name: work.unit.key for work in works}
+        for name, relaxation in results:
+            if relaxation is None:
+                self._broke.add((name, keys[name]))
+            yield name, relaxation
+
+    def _call(
+        self, missing: Sequence[Work], pool: str, run: Callable[[Batch], tuple[str, ...]], results: Results
+    ) -> None:
+        """Run flows until nothing is missing: again if the workers are lost, and with more memory what needs it."""
+        losses, left = 0, list(missing)
+        try:
+            while left:
+                batch = Batch(
+                    works=tuple(left), retries=self._retries, pool=pool, cluster=self._cluster, results=results
+                )
+                try:
+                    hungry = run(batch)
+                except ClusterLostError as error:
+                    still = [work for work in left if not results.has(work.unit.name)]
+                    losses = losses + 1 if len(still) == len(left) else 1
+                    if losses > LOSSES or results.abandoned:
+                        raise
+                    logger.warning("%s; %d units go on", error, len(still))
+                    left = still
+                    time.sleep(RETRY_SECONDS * 2.0**losses)
+                    continue
+                except ServiceError as error:
+                    if pool != MORE_MEMORY:
+                        raise
+                    self._give_up(left, results, error)  # a job that large may not be had; all else goes on
+                    break
+                left, pool = [work for work in left if work.unit.name in hungry], MORE_MEMORY
+            results.end()
+        except BaseException as error:
+            results.end(error)
+
+
+@contextlib.contextmanager
+def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
+    """Have workers for the duration of a flow: those of the flow around it, else those that the settings name.
+
+    Parameters
+    ----------
+    folder
+        Whose archive units are looked up in, and published to.
+    workers
+        Which they are, and how often broken work is tried again.
+
+    Yields
+    ------
+    Relaxers
+        Workers start when the first unit is for them, and end with the flow, however that ends.
+    """
+    around = _around.get()
+    place = None if workers.cluster is None else Path(workers.cluster)
+    cluster = around or open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
+    token = _around.set(cluster)
+    own = Relaxers(folder, cluster, workers.retries)
+    finished = False
+    try:
+        with cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext():
+            yield own
+        finished = True
+    finally:
+        if not finished and cluster.shared:  # whose workers do not end with this flow
+            folder.archive.request_stop()
+        own.end(abandon=not finished)
+        _around.reset(token)
+        if around is None:
+            cluster.close()
+
+
+def this_machine(workers: WorkerSettings) -> ClusterProfile:
+    """Return the profile of this machine.
+
+    Parameters
+    ----------
+    workers
+        How many processes of each class.
+
+    Returns
+    -------
+    ClusterProfile
+        Without a batch system.
+    """
+    return ClusterProfile(
+        scheduler="local",
+        surrogate=ResourceClass(jobs=Jobs(maximum=workers.surrogate)),
+        reference=ResourceClass(jobs=Jobs(maximum=workers.reference)),
+    )

@@ -1,0 +1,18 @@
+#!/bin/bash -l
+
+#PBS -N defect-surrogate-surrogate
+#PBS -q gpu
+#PBS -A my-project
+#PBS -l select=1:ncpus=8:mpiprocs=1:ompthreads=8:mem=30518mb:ngpus=1
+#PBS -l walltime=08:00:00
+#PBS -e /shared/run/workers/logs/
+#PBS -o /shared/run/workers/logs/
+#PBS -r n
+umask 027
+export DEFECT_SURROGATE_JOB_ENDS=$(($(date +%s) + 28800))
+export PYTHONWARNINGS=ignore
+export MALLOC_TRIM_THRESHOLD_=1073741824
+export MALLOC_MMAP_THRESHOLD_=33554432
+export DO_NOT_TRACK=1
+export OMP_NUM_THREADS=8
+python -m distributed.cli.dask_worker tls://10.1.2.3:8786 --name w-surrogate-1 --nthreads 1 --memory-limit 0.0B --nanny --death-timeout 60 --local-directory /shared/run/workers/dask --no-dashboard --interface ib0 --tls-ca-file=/shared/run/workers/certificate.pem --tls-cert=/shared/run/workers/certificate.pem --tls-key=/shared/run/workers/key.pem

@@ -1,0 +1,22 @@
+#!/bin/bash -l
+
+#$ -N defect-surrogate-reference
+#$ -q all.q
+#$ -P my-project
+#$ -l h_vmem=3815M
+#$ -l h_rt=24:00:00
+#$ -e /shared/run/workers/logs/
+#$ -o /shared/run/workers/logs/
+#$ -cwd
+#$ -j y
+#$ -pe mpi 40
+#$ -r n
+umask 027
+export DEFECT_SURROGATE_JOB_ENDS=$(($(date +%s) + 86400))
+module load vasp/6.4.3
+export PYTHONWARNINGS=ignore
+export MALLOC_TRIM_THRESHOLD_=1073741824
+export MALLOC_MMAP_THRESHOLD_=33554432
+export DO_NOT_TRACK=1
+export OMP_NUM_THREADS=1
+python -m distributed.cli.dask_worker tls://10.1.2.3:8786 --name w-reference-1 --nthreads 1 --memory-limit 0.0B --nanny --death-timeout 60 --local-directory /shared/run/workers/dask --no-dashboard --interface eth0 --tls-ca-file=/shared/run/workers/certificate.pem --tls-cert=/shared/run/workers/certificate.pem --tls-key=/shared/run/workers/key.pem

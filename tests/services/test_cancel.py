@@ -1,0 +1,52 @@
+"""A campaign that is cancelled in Prefect leaves no process, and is resumed; from the command line: test_slurm."""
+
+import contextlib
+import json
+import sqlite3
+import time
+import urllib.request
+
+import pytest
+from tiny_search import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def api_of(search) -> str:
+    """Address of the search's own Prefect server, as its processes were told."""
+    wait_until(search.processes, seconds=60, what="a process")
+    for _ in range(200):
+        for process in search.processes():
+            url = process.environ().get("PREFECT_API_URL")
+            if url:
+                return url
+        time.sleep(0.1)
+    raise AssertionError("no process knows the server")
+
+
+def ask(url: str, content: dict) -> object:
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def test_cancelled_in_prefect_it_ends_counts_as_cancelled_and_is_resumed(tiny_search):
+    driver = tiny_search.search()
+    url = api_of(tiny_search)
+    wait_until(lambda: tiny_search.finished() or driver.poll() is not None, seconds=300, what="a finished unit")
+    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "flows": {"name": {"any_": ["search-host"]}}}
+    (run,) = ask(f"{url}/flow_runs/filter", running)
+    ask(f"{url}/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    assert driver.wait(timeout=120) == 130, tiny_search.log.read_text()
+    assert "cancelled in Prefect" in tiny_search.log.read_text()
+    wait_until(lambda: not tiny_search.processes(), seconds=30, what="no process")
+    with contextlib.closing(sqlite3.connect(tiny_search.folder / "prefect" / "prefect.db")) as database:
+        states = dict(database.execute("select id, state_type from flow_run"))
+    assert states[run["id"]] == "CANCELLED"
+    between = tiny_search.finished()
+    driver = tiny_search.resume()
+    output, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 0, tiny_search.log.read_text()
+    assert {name: tiny_search.finished()[name] for name in between} == between
+    (host,) = json.loads(output)["hosts"]
+    assert host["vacancies"][0]["failures"] == []
