@@ -65,7 +65,7 @@ def job_scripts(profile: ClusterProfile, folder: Path) -> dict[str, str]:
     """
     if profile.is_local:
         return {}
-    place = Place(folder, encrypted=True)
+    place = Place(folder)
     return {
         level: batch_job(profile, level, place, scheduler=SCHEDULER, name=f"defect-surrogate-{level}-1").job_script()
         for level in LEVELS

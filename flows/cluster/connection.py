@@ -9,8 +9,7 @@ from typing import Any
 from defect_surrogate.errors import ClusterLostError, ServiceError
 from flows.cluster.batch_systems import BATCH_SYSTEMS, job_state, state_in_log
 from flows.cluster.crew import Crew
-from flows.cluster.jobs import Place
-from flows.cluster.pool import tail
+from flows.cluster.jobs import Place, tail
 from flows.cluster.process import end, read_state, start_process, wait_for
 from flows.cluster.profile import ClusterProfile, read_profile
 from flows.cluster.serve import CONNECTION, PROFILE, write_profile
@@ -63,7 +62,7 @@ class Cluster:
                 self._crews.pop(name).close()
             if name not in self._crews:
                 connection = self._connected()
-                place = Place(self.folder, encrypted=bool(connection["encrypted"]))
+                place = Place(self.folder)
                 self._crews[name] = Crew(name, connection["addresses"][name], place)
             return self._crews[name]
 

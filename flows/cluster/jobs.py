@@ -1,6 +1,7 @@
 """One Dask worker as a batch job, or as a process of this machine; and the certificates by which workers know each other."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +54,9 @@ class Place:
     ----------
     folder
         Seen by all nodes; readable for its owner alone.
-    encrypted
-        Whether they speak over TLS, with the certificate in the folder.
     """
 
     folder: Path
-    encrypted: bool
 
     @property
     def logs(self) -> Path:
@@ -73,15 +72,14 @@ class Place:
         return self.folder / "key.pem"
 
     def make(self) -> None:
-        """Make the folder, its logs and, if asked for, a certificate and its key, for a year."""
+        """Make the folder, its logs, and a certificate and its key, for a year."""
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
-        if self.encrypted:
-            temporary = Security.temporary()
-            for path, content in ((self._certificate, temporary.tls_ca_file), (self._key, temporary.tls_client_key)):
-                path.unlink(missing_ok=True)
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                    stream.write(content)
+        temporary = Security.temporary()
+        for path, content in ((self._certificate, temporary.tls_ca_file), (self._key, temporary.tls_client_key)):
+            path.unlink(missing_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                stream.write(content)
 
     def clean(self) -> None:
         """Remove certificate and key, which are of no use when the workers are gone."""
@@ -90,9 +88,7 @@ class Place:
 
     @property
     def security(self) -> Security:
-        """What scheduler, workers and clients need to trust each other; nothing where they do not encrypt."""
-        if not self.encrypted:
-            return Security()
+        """What scheduler, workers and clients need to trust each other."""
         certificate, key = str(self._certificate), str(self._key)
         roles = {
             f"tls_{role}_{what}": path
@@ -104,8 +100,6 @@ class Place:
     @property
     def arguments(self) -> list[str]:
         """Arguments of a worker: paths of certificate and key, never their content."""
-        if not self.encrypted:
-            return []
         return [f"--tls-ca-file={self._certificate}", f"--tls-cert={self._certificate}", f"--tls-key={self._key}"]
 
 
@@ -239,6 +233,32 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def tail(logs: Path, name: str, job_id: str, *, lines: int = 5) -> str:
+    """Return the end of what a job wrote.
+
+    Parameters
+    ----------
+    logs
+        Folder of the logs.
+    name, job_id
+        Of the worker and of its job.
+    lines
+        How many lines.
+
+    Returns
+    -------
+    str
+        Lines joined by `` | ``; empty if there is no log.
+    """
+    own = re.compile(rf"(?<!\d){re.escape(job_id)}(?!\d)")
+    files = [*logs.glob(f"{name}.log"), *(file for file in logs.glob("*") if own.search(file.name))] if job_id else []
+    last: list[str] = []
+    for file in files:
+        with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as stream:
+            last += [line.strip() for line in deque(stream, lines) if line.strip()]
+    return " | ".join(last[-lines:])
 
 
 def quieten_distributed() -> None:

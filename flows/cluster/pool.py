@@ -11,15 +11,11 @@ A task whose worker is lost is given back to the campaign, which knows the unit,
 import asyncio
 import contextlib
 import getpass
-import json
 import logging
 import math
-import re
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dask_jobqueue.core import Job
@@ -27,7 +23,7 @@ from distributed import Scheduler
 
 from defect_surrogate.errors import SettingsError
 from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem, ask
-from flows.cluster.jobs import LocalJob, Place, batch_job
+from flows.cluster.jobs import LocalJob, Place, batch_job, tail
 from flows.cluster.profile import ClusterProfile, Jobs, Level
 
 logger = logging.getLogger(__name__)
@@ -127,7 +123,7 @@ class Pool:
             {"host": "127.0.0.1"} if self.profile.is_local else {"interface": self.profile.interface}
         )
         self._scheduler = await _Scheduler(
-            protocol="tls://" if self.place.encrypted else "tcp://",
+            protocol="tls://",
             security=self.place.security,
             dashboard=False,
             dashboard_address="127.0.0.1:0",
@@ -281,37 +277,3 @@ class Pool:
                 await self._scheduler.retire_workers(workers=[address], close_workers=True, stimulus_id="given-back")
         await one.job.close()
         logger.info("%s: job %s given back", name, one.job.job_id)
-
-
-def tail(logs: Path, name: str, job_id: str, *, lines: int = 5) -> str:
-    """Return the end of what a job wrote.
-
-    Parameters
-    ----------
-    logs
-        Folder of the logs.
-    name, job_id
-        Of the worker and of its job.
-    lines
-        How many lines.
-
-    Returns
-    -------
-    str
-        Lines joined by `` | ``; empty if there is no log.
-    """
-    own = re.compile(rf"(?<!\d){re.escape(job_id)}(?!\d)")
-    files = [*logs.glob(f"{name}.log"), *(file for file in logs.glob("*") if own.search(file.name))] if job_id else []
-    last: list[str] = []
-    for file in files:
-        with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as stream:
-            last += [line.strip() for line in deque(stream, lines) if line.strip()]
-    return " | ".join(last[-lines:])
-
-
-def note_jobs(path: Path, pools: Mapping[str, Pool], profile: ClusterProfile) -> None:
-    """Write which jobs there are, so that those of a campaign that was killed can be cancelled by the next."""
-    ids = [job for pool in pools.values() for job in pool.job_ids]
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps({"scheduler": profile.scheduler, "jobs": ids}), encoding="utf-8")
-    partial.replace(path)

@@ -24,7 +24,7 @@ import yaml
 
 from flows.cluster.batch_systems import BATCH_SYSTEMS
 from flows.cluster.jobs import LOGS, NAME, Place, quieten_distributed
-from flows.cluster.pool import LOCAL_PERIOD, PERIOD, Pool, note_jobs
+from flows.cluster.pool import LOCAL_PERIOD, PERIOD, Pool
 from flows.cluster.profile import ClusterProfile, read_profile
 
 PROFILE, CONNECTION, STATE, JOBS = "profile.yaml", "cluster.json", "state.json", "jobs.json"
@@ -94,7 +94,7 @@ async def serve(folder: Path, *, detached: bool) -> None:
         Whether it goes on when standard input ends.
     """
     profile = read_profile(folder / PROFILE)
-    place = Place(folder, encrypted=True)
+    place = Place(folder)
     place.make()
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -108,7 +108,6 @@ async def serve(folder: Path, *, detached: bool) -> None:
     connection = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "encrypted": place.encrypted,
         "addresses": addresses,
     }
     _write(folder / CONNECTION, json.dumps(connection))
@@ -117,7 +116,8 @@ async def serve(folder: Path, *, detached: bool) -> None:
             try:
                 for pool in pools.values():
                     await pool.correct()
-                note_jobs(folder / JOBS, pools, profile)
+                ids = [job for pool in pools.values() for job in pool.job_ids]
+                _write(folder / JOBS, json.dumps({"scheduler": profile.scheduler, "jobs": ids}))
                 _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
             except Exception:  # a full disk, for example: no reason to end jobs that work
                 logger.exception("%s: tried again", folder)

@@ -1,11 +1,9 @@
 """Campaigns of many short units on a real batch system, which are harmed while they run; and what is there at their end."""
 
-import json
 import math
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,19 +198,6 @@ def campaign(
     return Campaign(root, slurm, cells + (5 if defects else 0), environment or {})
 
 
-def state_of(folder: Path) -> dict:
-    """State of the workers of a folder."""
-    try:
-        return json.loads((folder / "state.json").read_text())
-    except (OSError, ValueError):
-        return {}
-
-
 def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
     """Wait, or fail with what was waited for."""
     wait_until(condition, seconds=seconds, what=what)
-
-
-def pause(seconds: float) -> None:
-    """Wait."""
-    time.sleep(seconds)

@@ -14,7 +14,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 def script(profile: ClusterProfile, level: str, folder: Path, **more) -> str:
-    place = Place(folder, encrypted=True)
+    place = Place(folder)
     return batch_job(profile, level, place, scheduler="tls://10.1.2.3:8786", name=f"w-{level}-1", **more).job_script()
 
 
@@ -50,7 +50,7 @@ def test_values_stand_quoted_and_the_users_own_lines_as_they_are(tmp_path):
 
 
 def test_key_is_in_a_file_of_the_owner_and_in_no_script(templates, tmp_path):
-    place = Place(tmp_path / "workers", encrypted=True)
+    place = Place(tmp_path / "workers")
     place.make()
     key = place.folder / "key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
