@@ -34,10 +34,10 @@ from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 from defect_surrogate.settings import WorkerSettings
 from flows import batches
 from flows.cluster.connection import Cluster
-from flows.hosts import Work
 from flows.relaxing import this_machine
 from flows.service import prefect_server
 from flows.stream import Results
+from flows.work import Work
 
 HERE = Path(__file__).parent
 DELAY = 0.01
@@ -61,7 +61,7 @@ def wait_unit(units: tuple[Unit, ...], root: Path) -> None:
 @flow(name="growth", flow_run_name=batches.batch_name, persist_result=False)
 def wait_flow(batch: batches.Batch, root: Path) -> tuple[str, ...]:
     """Give out units, four at a time, as on CPUs."""
-    return batches._relaxed(
+    return batches.relaxed(
         batch,
         root,
         lambda group: wait_unit.submit(tuple(work.unit for work in group), root),

@@ -27,10 +27,11 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.surrogates import Potential, cell_method, surrogate_method
 from defect_surrogate.vacancies import Vacancy
 from flows.alloy_transfer import with_reference_minima, with_transferred
-from flows.hosts import Relax, RelaxedHost, Work, collected, relax_host
+from flows.hosts import RelaxedHost, relax_host
 from flows.search import search_with_reference, search_with_surrogate
 from flows.searched import HostSearch, Starts, VacancySearch
 from flows.sweep_plan import SweepPlan, supercells_of, vacancies_of
+from flows.work import Relax, Work, collected
 
 logger = logging.getLogger(__name__)
 

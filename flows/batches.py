@@ -1,4 +1,4 @@
-"""Units of one level relaxed on Dask workers, as Prefect flows of their own: what every search hands its work to."""
+"""A batch of units relaxed on Dask workers: what the flows of both levels do."""
 
 import logging
 import time
@@ -7,32 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.dataset.frames import BULK
 from defect_surrogate.errors import ServiceError, StoppedError, WorkerLostError
-from defect_surrogate.settings import SurrogateSettings
-from defect_surrogate.surrogates import structures_at_once
-from defect_surrogate.vasp import Execution
 from flows.cluster.connection import Cluster
 from flows.cluster.crew import Demand
-from flows.hosts import Work
 from flows.progress import finished_line, progress
 from flows.retries import Tries
 from flows.stream import Results
+from flows.work import Work
 from flows.workers import Group, Outcome, Submit, outcomes
-from tasks.reference import relax_reference_unit
-from tasks.surrogate import relax_cell_units, relax_surrogate_units
 
 logger = logging.getLogger(__name__)
-
-BATCHES = 4
-"""Most batches of structures that a worker gets in one task, so that others find work to the end (our choice). On a CPU a batch
-is one structure, and a task of its own would cost half as much as its relaxation."""
-
 
 LAST_STEP = 60.0
 """Seconds that surrogate relaxations get to end at their next step and keep their state, when they are told to (our choice)."""
@@ -77,71 +65,6 @@ def batch_name() -> str:
     hosts = list(dict.fromkeys(work.unit.host for work in works))
     more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
     return f"{hosts[0]}{more}: {len(works)} {works[0].unit.level} relaxations"
-
-
-@flow(name="relax-with-surrogate", flow_run_name=batch_name, persist_result=False)
-def relax_with_surrogate(batch: Batch, archive_root: Path, settings: SurrogateSettings) -> tuple[str, ...]:
-    """Relax units with the force field.
-
-    Parameters
-    ----------
-    batch
-        Units at level ``surrogate``: starts of defects, or supercells without one, whose cells are relaxed, too.
-    archive_root
-        Directory of the archive, to which they are published.
-    settings
-        Force field and convergence.
-
-    Returns
-    -------
-    tuple of str
-        Names of the units that ran out of memory, and are to be tried with more.
-    """
-    of_cells = any(work.unit.defect == BULK for work in batch.works)
-    relax = relax_cell_units if of_cells else relax_surrogate_units
-    profile = batch.cluster.profile
-    on_gpu = None if profile.is_local else profile.surrogate.gpus > 0
-    return _relaxed(
-        batch,
-        archive_root,
-        lambda group: relax.submit(
-            tuple(work.unit for work in group), archive_root, settings, profile.surrogate.margin
-        ),
-        most=BATCHES * structures_at_once(settings, on_gpu=on_gpu),
-        workers=profile.surrogate.jobs.maximum,
-    )
-
-
-@flow(name="relax-with-reference", flow_run_name=batch_name, persist_result=False)
-def relax_with_reference(batch: Batch, archive_root: Path) -> tuple[str, ...]:
-    """Relax units with VASP or its stand-in.
-
-    Parameters
-    ----------
-    batch
-        Units at level ``reference``.
-    archive_root
-        Directory of the archive, to which they are published.
-
-    Returns
-    -------
-    tuple of str
-        Names of the units that ran out of memory, and are to be tried with more.
-    """
-    methods = {work.unit.name: work.method for work in batch.works if work.method is not None}
-    asked = batch.cluster.profile.reference
-    execution = Execution(
-        asked.launcher_words, None if batch.cluster.profile.is_local else asked.threads, asked.scratch
-    )
-    return _relaxed(
-        batch,
-        archive_root,
-        lambda group: relax_reference_unit.submit(
-            group[0].unit, methods[group[0].unit.name], archive_root, execution, asked.margin
-        ),
-        most=1,
-        workers=asked.jobs.maximum,
-    )
 
 
 @dataclass
@@ -203,7 +126,34 @@ class _Progress:
         return []
 
 
-def _relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, workers: int) -> tuple[str, ...]:
+def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, workers: int) -> tuple[str, ...]:
+    """Relax a batch within the flow that is running, and say what becomes of each unit as it ends.
+
+    Parameters
+    ----------
+    batch
+        The units.
+    archive_root
+        Directory of the archive, to which they are published.
+    submit
+        Submits units to one worker.
+    most
+        Most units that one worker gets at once.
+    workers
+        Among how many workers they are shared out.
+
+    Returns
+    -------
+    tuple of str
+        Names of the units that ran out of memory, and are to be tried with more.
+
+    Raises
+    ------
+    StoppedError
+        If it was told to stop before all had ended.
+    ClusterLostError
+        If the Dask scheduler is lost.
+    """
     archive = Archive(archive_root)
     waiting = deque(_groups(batch.works, most=most, workers=workers))
     tries = Tries(batch.retries, more_memory=batch.cluster.has_more_memory and batch.pool == "reference")

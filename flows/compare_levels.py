@@ -33,13 +33,14 @@ from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vacancies import Vacancy
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_command, collected
+from flows.hosts import check_command
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.relaxing import relaxers
 from flows.run_folder import RunFolder, WorkFolder, locked, open_run
 from flows.search import archived_search
 from flows.searched import HostSearch, VacancySearch
+from flows.work import Relax, Work, collected
 
 logger = logging.getLogger(__name__)
 

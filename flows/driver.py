@@ -206,10 +206,10 @@ def rebuild_sweep(path: Path) -> AlloyReport:
         Of what the archive holds.
     """
     from flows.alloy_search import search_alloy  # noqa: PLC0415
-    from flows.hosts import looked_up  # noqa: PLC0415
     from flows.sweep_folder import open_sweep  # noqa: PLC0415
     from flows.sweep_plan import plan_sweep  # noqa: PLC0415
     from flows.sweep_results import write_composition, write_sweep  # noqa: PLC0415
+    from flows.work import looked_up  # noqa: PLC0415
 
     folder = open_sweep(path)
     plan = plan_sweep(folder.settings)

@@ -1,77 +1,18 @@
-"""What every search of a host begins with: it is held against the reference level, and relaxed there.
-
-``Work`` and ``Relax`` are what a search hands out and how: it does not know who relaxes.
-"""
+"""What every search of a host begins with: it is held against the reference level, and relaxed there."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from defect_surrogate.archive import Archive
 from defect_surrogate.dataset.frames import BULK, HOST
 from defect_surrogate.hosts import Host, host_with_relaxed_cell
 from defect_surrogate.reconstruction import anion_bonds
 from defect_surrogate.relaxation import Relaxation, Unit
 from defect_surrogate.settings import ReferenceSearchSettings
 from defect_surrogate.vacancies import find_vacancies
-from defect_surrogate.vasp import ReferenceMethod, check_cell, check_executable, reference_method
+from defect_surrogate.vasp import check_cell, check_executable, reference_method
+from flows.work import Relax, Work, collected
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Work:
-    """A unit and, at the reference level, how VASP is run for it.
-
-    Attributes
-    ----------
-    unit
-        What is to be relaxed.
-    method
-        Inputs of VASP; None at the surrogate level.
-    """
-
-    unit: Unit
-    method: ReferenceMethod | None = None
-
-
-Result = tuple[str, Relaxation | None]
-"""What became of a unit: its name, and its relaxation; None if it broke."""
-
-Relax = Callable[[Sequence[Work]], Iterator[Result]]
-"""Begins to relax units, and yields what becomes of each, as it ends."""
-
-
-def collected(results: Iterable[Result]) -> dict[str, Relaxation]:
-    """Wait for results.
-
-    Parameters
-    ----------
-    results
-        Of a call of a relaxer.
-
-    Returns
-    -------
-    dict of str to Relaxation
-        Of the units that have one, by name.
-    """
-    return {name: relaxation for name, relaxation in results if relaxation is not None}
-
-
-def looked_up(archive: Archive) -> Relax:
-    """Return what takes results from an archive; nothing is computed.
-
-    Parameters
-    ----------
-    archive
-        Finished units.
-
-    Returns
-    -------
-    callable
-        Looks works up.
-    """
-    return lambda works: ((work.unit.name, archive.find(work.unit)) for work in works)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.archive import Archive
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.vasp import write_inputs
-from flows.hosts import Result, Work
 from flows.search import search
 from flows.searched import HostSearch
 from flows.sweep_plan import plan_sweep, vacancies_of
+from flows.work import Result, Work
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from defect_surrogate.sampling_cache import cached_sampling_set
 from defect_surrogate.settings import BuildSettings, ReferenceSettings
 from defect_surrogate.vacancies import find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_reference, collected, relax_host
+from flows.hosts import check_reference, relax_host
+from flows.work import Relax, Work, collected
 
 logger = logging.getLogger(__name__)
 

@@ -17,15 +17,17 @@ from prefect.settings import get_current_settings
 
 from defect_surrogate.errors import ClusterLostError, ServiceError, StoppedError
 from defect_surrogate.settings import SurrogateSettings, WorkerSettings
-from flows.batches import Batch, relax_with_reference, relax_with_surrogate
+from flows.batches import Batch
 from flows.cancel import cancellable
 from flows.cluster.check import findings, worker_report
 from flows.cluster.connection import Cluster, open_cluster
 from flows.cluster.profile import ClusterProfile, Jobs, Level, ResourceClass
 from flows.cluster.serve import MORE_MEMORY
-from flows.hosts import Relax, Result, Work
+from flows.reference_level import relax_with_reference
 from flows.run_folder import WorkFolder
 from flows.stream import Results
+from flows.surrogate_level import relax_with_surrogate
+from flows.work import Relax, Result, Work
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,10 @@ from defect_surrogate.shakenbreak_folders import write_sampling_structures
 from defect_surrogate.surrogates import check_coverage, check_made_for, load_potential, surrogate_method
 from defect_surrogate.vacancies import Vacancy, find_vacancies
 from defect_surrogate.vasp import reference_method
-from flows.hosts import Relax, Work, check_reference, collected, looked_up, relax_host
+from flows.hosts import check_reference, relax_host
 from flows.run_folder import RunFolder
 from flows.searched import HostSearch, Starts, VacancySearch
+from flows.work import Relax, Work, collected, looked_up
 
 logger = logging.getLogger(__name__)
 

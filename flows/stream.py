@@ -4,7 +4,7 @@ import queue
 from collections.abc import Iterator
 
 from defect_surrogate.relaxation import Relaxation
-from flows.hosts import Result
+from flows.work import Result
 
 
 class Results:

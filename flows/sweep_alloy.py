@@ -17,7 +17,6 @@ from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
 from flows.artifacts import publish_alloy_artifacts, publish_artifacts
-from flows.hosts import Relax
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
 from flows.run_folder import locked
@@ -25,6 +24,7 @@ from flows.search_host import described
 from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
 from flows.sweep_plan import SweepPlan, plan_sweep
 from flows.sweep_results import write_composition, write_sweep
+from flows.work import Relax
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ClusterLostError, WorkerLostError
 from flows.cluster.crew import Demand
-from flows.hosts import Work
+from flows.work import Work
 
 Group = tuple[Work, ...]
 """Units that one worker relaxes together, in one task."""

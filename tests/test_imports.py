@@ -1,6 +1,8 @@
 """The direction of imports: flows → tasks → defect_surrogate, and downwards inside it; one importer per heavy library."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,10 @@ def test_every_module_has_a_place_in_the_order():
 def test_no_room_is_called_utils():
     names = {path.stem for path in sources()}
     assert names & {"utils", "helpers", "common", "types", "misc"} == set()
+
+
+def test_a_reference_job_imports_nothing_heavy():
+    heavy = ("torch", "matgl", "doped", "shakenbreak", "dscribe", "numba", "sklearn", "pandas", "matplotlib")
+    code = f"import sys, flows.reference_level; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

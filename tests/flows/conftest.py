@@ -10,8 +10,8 @@ from pymatgen.core import Structure
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import SearchSettings
-from flows.hosts import Work
 from flows.progress import PACKAGES
+from flows.work import Work
 
 
 @pytest.fixture(autouse=True)

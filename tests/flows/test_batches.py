@@ -13,8 +13,8 @@ from flows import batches
 from flows.batches import Batch
 from flows.cluster.connection import Cluster
 from flows.cluster.profile import ClusterProfile, ResourceClass
-from flows.hosts import Work
 from flows.stream import Results
+from flows.work import Work
 from flows.workers import Outcome
 
 
@@ -75,7 +75,7 @@ def relax(tmp_path, monkeypatch):
         monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: some surrogate relaxations")
         batch = Batch(works=tuple(works), retries=retries, pool="surrogate", cluster=cluster, results=results)
         try:
-            batches._relaxed(batch, tmp_path, None, most=most, workers=1)
+            batches.relaxed(batch, tmp_path, None, most=most, workers=1)
         finally:
             results.end()
         return [(name.split("/")[2], relaxation is not None) for name, relaxation in results], cluster
@@ -142,7 +142,7 @@ def test_what_needs_more_memory_is_returned_and_no_failure(cluster_crystal, tmp_
     batch = Batch(
         works=tuple(works(cluster_crystal, "a")), retries=0, pool="reference", cluster=cluster, results=results
     )
-    assert batches._relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
+    assert batches.relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
     assert Archive(tmp_path).failures() == ()
     assert not results.has("CdTe/v_Cd_0/a/surrogate")
 

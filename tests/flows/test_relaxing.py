@@ -8,9 +8,9 @@ from defect_surrogate.errors import ClusterLostError, StoppedError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import WorkerSettings
 from flows import relaxing
-from flows.hosts import Work, collected
 from flows.relaxing import relaxers
 from flows.run_folder import WorkFolder
+from flows.work import Work, collected
 from tests.flows.conftest import made_up
 
 

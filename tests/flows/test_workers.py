@@ -11,7 +11,7 @@ from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ClusterLostError, ReferenceRunError, WorkerLostError
 from defect_surrogate.relaxation import Unit
-from flows.hosts import Work
+from flows.work import Work
 from flows.workers import outcomes
 
 

@@ -192,7 +192,7 @@ def campaign(
         "reference": {"defect_incar": {"EDIFFG": -0.1, "NSW": 30} | (incar or {})},
     }
     (root / "build.yaml").write_text(yaml.safe_dump(settings))
-    asked = {"queue": "cpu", "memory": "1 GB", "walltime": "00:20:00", "margin": 60, "jobs": {"maximum": 2, "idle": 5}}
+    asked = {"queue": "cpu", "memory": "2 GB", "walltime": "00:20:00", "margin": 60, "jobs": {"maximum": 2, "idle": 5}}
     profile = {"scheduler": "slurm", "interface": "lo", "poll": 2, "reference": asked | (reference or {})}
     (root / "cluster.yaml").write_text(yaml.safe_dump(profile))
     return Campaign(root, slurm, cells + (5 if defects else 0), environment or {})
