@@ -8,6 +8,7 @@ Writes benchmarks/growth.md and .json.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -28,7 +29,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from pymatgen.core import Lattice, Structure
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.markdown import markdown_table
 from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 from defect_surrogate.settings import WorkerSettings
@@ -37,6 +38,7 @@ from flows.cluster.connection import Cluster
 from flows.relaxing import this_machine
 from flows.service import prefect_server
 from flows.stream import Results
+from flows.surrogate_level import BATCHES
 from flows.work import Work
 
 HERE = Path(__file__).parent
@@ -65,7 +67,7 @@ def wait_flow(batch: batches.Batch, root: Path) -> tuple[str, ...]:
         batch,
         root,
         lambda group: wait_unit.submit(tuple(work.unit for work in group), root),
-        most=batches.BATCHES,
+        most=BATCHES,
         workers=2,
     )
 
@@ -98,12 +100,17 @@ def measure(count: int, folder: Path) -> list[dict[str, float]]:
     units = [Unit("CdTe", "v_Cd_0", f"Unit_{number:05d}", "surrogate", start, "made up") for number in range(count)]
     root, rows = folder / "archive", []
     cluster = Cluster(this_machine(WorkerSettings()), folder / "workers")
-    try:
+    with Driver(Archive(root).root) as driver, contextlib.closing(cluster):
         for part in range(PARTS):
             mine = units[part * count // PARTS : (part + 1) * count // PARTS]
             results, began = Results(), time.perf_counter()
             batch = batches.Batch(
-                works=tuple(Work(unit) for unit in mine), retries=0, pool="surrogate", cluster=cluster, results=results
+                works=tuple(Work(unit) for unit in mine),
+                retries=0,
+                pool="surrogate",
+                cluster=cluster,
+                driver=driver,
+                results=results,
             )
             runner = cluster.crew("surrogate").task_runner
             wait_flow.with_options(task_runner=runner)(batch, root)
@@ -117,8 +124,6 @@ def measure(count: int, folder: Path) -> list[dict[str, float]]:
             }
             sys.stderr.write(f"{row}\n")
             rows.append(row)
-    finally:
-        cluster.close()
     return rows
 
 

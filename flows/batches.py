@@ -2,23 +2,23 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.errors import ServiceError, StoppedError, WorkerLostError
+from defect_surrogate.relaxation import Relaxation
 from flows.cluster.connection import Cluster
-from flows.cluster.crew import Demand
 from flows.progress import finished_line, progress
 from flows.retries import Tries
 from flows.stream import Results
+from flows.waiting import Group, Waiting
 from flows.work import Work
-from flows.workers import Group, Outcome, Submit, outcomes
+from flows.workers import Outcome, Submit, outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class Batch(BaseModel):
         Name of the workers that relax them.
     cluster
         Has these workers.
+    driver
+        Of the flow that gives them out.
     results
         Is told what becomes of each unit, as it ends.
     """
@@ -49,6 +51,7 @@ class Batch(BaseModel):
     retries: int
     pool: str
     cluster: InstanceOf[Cluster] = Field(exclude=True)
+    driver: InstanceOf[Driver] = Field(exclude=True)
     results: InstanceOf[Results] = Field(exclude=True)
 
     @field_serializer("works")
@@ -81,6 +84,8 @@ class _Progress:
         Units that were missing, and those of them that have ended.
     hungry
         Names of units that need more memory.
+    begun
+        Attempts that were seen when a worker was lost, by name of the unit.
     """
 
     batch: Batch
@@ -89,6 +94,7 @@ class _Progress:
     total: int
     ended: int = 0
     hungry: tuple[str, ...] = ()
+    begun: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def take(self, outcome: Outcome) -> list[Group]:
         """Take in what became of a group; return what is to be tried again."""
@@ -96,21 +102,26 @@ class _Progress:
         left = tuple(work for work, relaxation in found if relaxation is None)
         for work, relaxation in found:
             if relaxation is not None:
-                self.ended += 1
-                self.batch.results.put(work.unit.name, relaxation)
-                logger.info("%s", finished_line(work.unit.name, relaxation, done=self.ended, total=self.total))
+                self.put(work, relaxation)
         if isinstance(outcome.error, StoppedError) or not left:
             return []
         if len(outcome.group) > 1:  # which of them broke the group shows when each is alone
             return [part for part in (left[::2], left[1::2]) if part]
         return self._again(left[0], outcome)
 
+    def put(self, work: Work, relaxation: Relaxation) -> None:
+        """Take in that a unit is finished."""
+        self.ended += 1
+        self.batch.results.put(work.unit.name, relaxation)
+        logger.info("%s", finished_line(work.unit.name, relaxation, done=self.ended, total=self.total))
+
     def _again(self, work: Work, outcome: Outcome) -> list[Group]:
         name = work.unit.name
         error = outcome.error or ServiceError(f"{name}: its worker left no result")
         lost = isinstance(error, WorkerLostError)
         fate = self.batch.cluster.fate(self.batch.pool, outcome.worker) if lost else ""
-        what = self.tries.next(name, error, fate=fate, progress=self.archive.progress(work.unit))
+        progress, begun = self.archive.progress(work.unit), not lost or self._had_begun(work)
+        what = self.tries.next(name, error, fate=fate, progress=progress, begun=begun)
         if what == "again":
             logger.warning("%s: %s%s; tried again", name, error, f" (its job: {fate})" if fate else "")
             return [(work,)]
@@ -124,6 +135,13 @@ class _Progress:
         self.batch.results.put(name, None)
         logger.error("%s broke: %s, %d of %d", name, words, self.ended, self.total)
         return []
+
+    def _had_begun(self, work: Work) -> bool:
+        """Whether a worker that was lost had begun a unit; another campaign's may have killed it before."""
+        now = self.archive.begun(work.unit, self.batch.driver.name)
+        new = now - self.begun.get(work.unit.name, frozenset())
+        self.begun[work.unit.name] = now
+        return bool(new)
 
 
 def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, workers: int) -> tuple[str, ...]:
@@ -155,26 +173,27 @@ def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, work
         If the Dask scheduler is lost.
     """
     archive = Archive(archive_root)
-    waiting = deque(_groups(batch.works, most=most, workers=workers))
     tries = Tries(batch.retries, more_memory=batch.cluster.has_more_memory and batch.pool == "reference")
     so_far = _Progress(batch, archive, tries, len(batch.works))
-    if waiting and not _stopped(batch, archive):
+    groups = _groups(batch.works, most=most, workers=workers)
+    if groups and not _stopped(batch, archive):
         with (
-            batch.cluster.crew(batch.pool).work(len(waiting)) as demand,
+            batch.cluster.crew(batch.pool).work(len(groups)) as demand,
             progress(batch_name(), len(batch.works)) as advance,
         ):
-            problem, ending = "", 0.0
-            for outcome in outcomes(waiting, submit, demand):
+            waiting = Waiting(groups, archive, batch.driver, demand)
+            told, ending, before = "", 0.0, 0
+            for outcome in outcomes(waiting, submit):
                 if outcome is None:
-                    problem = _tell(batch, problem)
+                    told = _tell(batch, waiting, told)
                 else:
-                    before = so_far.ended
-                    again = so_far.take(outcome)
-                    advance(so_far.ended - before)
-                    waiting.extend(again)
-                    demand.change(len(again))
+                    waiting.again(so_far.take(outcome))
+                for work, relaxation in waiting.found():
+                    so_far.put(work, relaxation)
+                advance(so_far.ended - before)
+                before = so_far.ended
                 if _stopped(batch, archive):
-                    _clear(waiting, demand)
+                    waiting.clear()
                     ending = ending or time.monotonic()
                     if batch.results.abandoned or batch.pool != "surrogate" or time.monotonic() - ending > LAST_STEP:
                         break  # their workers end with them, and what they have done is kept
@@ -190,17 +209,16 @@ def _stopped(batch: Batch, archive: Archive) -> bool:
     return batch.results.abandoned or archive.stop_requested()
 
 
-def _clear(waiting: deque[Group], demand: Demand) -> None:
-    demand.change(-len(waiting))
-    waiting.clear()
-
-
-def _tell(batch: Batch, before: str) -> str:
-    """Say what is in the way of the workers, once."""
-    problem = batch.cluster.problem(batch.pool)
-    if problem and problem != before:
-        logger.warning("%s: waits for workers: %s", batch.pool, problem)
-    return problem
+def _tell(batch: Batch, waiting: Waiting, before: str) -> str:
+    """Say what is waited for, once."""
+    words = batch.cluster.problem(batch.pool)
+    if words:
+        words = f"waits for workers: {words}"
+    elif waiting.elsewhere:
+        words = "waits for units that another campaign on this archive has begun"
+    if words and words != before:
+        logger.warning("%s: %s", batch.pool, words)
+    return words
 
 
 def _groups(works: Sequence[Work], *, most: int, workers: int) -> list[Group]:

@@ -34,7 +34,9 @@ def relax_with_reference(batch: Batch, archive_root: Path) -> tuple[str, ...]:
         batch,
         archive_root,
         lambda group: relax_reference_unit.submit(
-            group[0].unit, methods[group[0].unit.name], archive_root, execution, asked.margin
+            *(group[0].unit, methods[group[0].unit.name], archive_root, execution),
+            margin=asked.margin,
+            driver=batch.driver.name,
         ),
         most=1,
         workers=asked.jobs.maximum,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from prefect.settings import get_current_settings
 
+from defect_surrogate.archive import Driver
 from defect_surrogate.errors import ClusterLostError, ServiceError, StoppedError
 from defect_surrogate.settings import SurrogateSettings, WorkerSettings
 from flows.batches import Batch
@@ -50,12 +51,14 @@ class Relaxers:
         Whose archive units are looked up in, and published to.
     cluster
         Its workers.
+    driver
+        Gives the units out.
     retries
         Further tries of a unit that broke by no fault of its own.
     """
 
-    def __init__(self, folder: WorkFolder, cluster: Cluster, retries: int) -> None:
-        self._folder, self._cluster, self._retries = folder, cluster, retries
+    def __init__(self, folder: WorkFolder, cluster: Cluster, driver: Driver, retries: int) -> None:
+        self._folder, self._cluster, self._driver, self._retries = folder, cluster, driver, retries
         self._calls: list[tuple[threading.Thread, Results]] = []
         self._broke: set[tuple[str, str]] = set()
         self._checked: set[str] = set()
@@ -165,7 +168,12 @@ class Relaxers:
         try:
             while left:
                 batch = Batch(
-                    works=tuple(left), retries=self._retries, pool=pool, cluster=self._cluster, results=results
+                    works=tuple(left),
+                    retries=self._retries,
+                    pool=pool,
+                    cluster=self._cluster,
+                    driver=self._driver,
+                    results=results,
                 )
                 try:
                     hungry = run(batch)
@@ -209,16 +217,18 @@ def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
     place = None if workers.cluster is None else Path(workers.cluster)
     cluster = around or open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
     token = _around.set(cluster)
-    own = Relaxers(folder, cluster, workers.retries)
-    finished = False
     try:
-        with cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext():
-            yield own
-        finished = True
+        with (
+            Driver(folder.archive.root) as driver,
+            cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext(),
+        ):
+            own, finished = Relaxers(folder, cluster, driver, workers.retries), False
+            try:
+                yield own
+                finished = True
+            finally:
+                own.end(abandon=not finished)
     finally:
-        if not finished and cluster.shared:  # whose workers do not end with this flow
-            folder.archive.request_stop()
-        own.end(abandon=not finished)
         _around.reset(token)
         if around is None:
             cluster.close()

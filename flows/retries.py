@@ -7,6 +7,7 @@ input, or a calculation that would break alike             given up
 its batch job ended: walltime, preemption, ``scancel``,    another job goes on from where it was; given up when it has not come
 node                                                       any farther in ``INTERRUPTIONS`` jobs
 memory                                                     once more in a job with more, if the profile has one
+its worker was lost before it had begun                     as if its job had ended: another unit may have killed it
 its worker's process died                                  elsewhere, up to ``retries`` times; then it is quarantined
 anything else: disk, network, device                       elsewhere, up to ``retries`` times
 =========================================================  ====================================================================
@@ -57,7 +58,7 @@ class Tries:
         self._progress: dict[str, float] = {}
         self._had_more: set[str] = set()
 
-    def next(self, unit: str, error: Exception, *, fate: str = "", progress: float = 0.0) -> Next:
+    def next(self, unit: str, error: Exception, *, fate: str = "", progress: float = 0.0, begun: bool = True) -> Next:
         """Decide about a unit that broke.
 
         Parameters
@@ -70,15 +71,18 @@ class Tries:
             How the job of its worker ended, if that was lost.
         progress
             Any number that grows as the unit gets farther.
+        begun
+            Whether a worker that was lost had begun it.
 
         Returns
         -------
         str
             What is done.
         """
-        if isinstance(error, MemoryExceededError) or fate == OUT_OF_MEMORY:
+        if isinstance(error, MemoryExceededError) or (fate == OUT_OF_MEMORY and begun):
             return self._with_more(unit)
-        if isinstance(error, JobEndsError) or (isinstance(error, WorkerLostError) and fate in INTERRUPTED):
+        lost = isinstance(error, WorkerLostError)
+        if isinstance(error, JobEndsError) or (lost and (fate in INTERRUPTED or not begun)):
             farther = progress > self._progress.get(unit, 0.0)
             self._progress[unit] = max(progress, self._progress.get(unit, 0.0))
             self._interrupted[unit] = 0 if farther else self._interrupted[unit] + 1
@@ -106,12 +110,12 @@ class Tries:
             One line.
         """
         how = f" (its job: {fate})" if fate else ""
+        if self._interrupted[unit] >= INTERRUPTIONS:
+            return f"{error}{how}; it came no farther in {INTERRUPTIONS} jobs: give them more walltime or memory"
         if isinstance(error, WorkerLostError) and fate not in (*INTERRUPTED, OUT_OF_MEMORY):
             return (
                 f"{unit}: its worker process died at each of {self._broke[unit]} tries{how}; quarantined until resume"
             )
-        if self._interrupted[unit] >= INTERRUPTIONS:
-            return f"{error}{how}; it came no farther in {INTERRUPTIONS} jobs: give them more walltime"
         if fate == OUT_OF_MEMORY or isinstance(error, MemoryExceededError):
             return f"{error}{how}; give its jobs more memory, or the profile more_memory"
         return f"{error}{how}"

@@ -41,7 +41,9 @@ def relax_with_surrogate(batch: Batch, archive_root: Path, settings: SurrogateSe
         batch,
         archive_root,
         lambda group: relax.submit(
-            tuple(work.unit for work in group), archive_root, settings, profile.surrogate.margin
+            *(tuple(work.unit for work in group), archive_root, settings),
+            margin=profile.surrogate.margin,
+            driver=batch.driver.name,
         ),
         most=BATCHES * structures_at_once(settings, on_gpu=on_gpu),
         workers=profile.surrogate.jobs.maximum,

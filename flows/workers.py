@@ -8,7 +8,6 @@ otherwise take others down with it. The others of its own group it does take dow
 
 import contextlib
 import queue
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -20,11 +19,7 @@ from distributed.scheduler import KilledWorker
 from prefect_dask.task_runners import PrefectDaskFuture
 
 from defect_surrogate.errors import ClusterLostError, WorkerLostError
-from flows.cluster.crew import Demand
-from flows.work import Work
-
-Group = tuple[Work, ...]
-"""Units that one worker relaxes together, in one task."""
+from flows.waiting import Group, Waiting
 
 Submit = Callable[[Group], PrefectDaskFuture[None]]
 
@@ -51,17 +46,15 @@ class Outcome:
     worker: str = ""
 
 
-def outcomes(waiting: deque[Group], submit: Submit, demand: Demand) -> Iterator[Outcome | None]:
+def outcomes(waiting: Waiting, submit: Submit) -> Iterator[Outcome | None]:
     """Submit groups of units, one for each free worker, and yield what becomes of each, in the order they end.
 
     Parameters
     ----------
     waiting
-        What is to be relaxed; taken from the left. More can be added until the last outcome was taken.
+        What is to be relaxed; more can be added until the last outcome was taken.
     submit
         Submits one group to the task runner of the flow that is running.
-    demand
-        Gives workers, and is told when one is free again.
 
     Yields
     ------
@@ -77,12 +70,11 @@ def outcomes(waiting: deque[Group], submit: Submit, demand: Demand) -> Iterator[
     ended: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
     try:
         while waiting or running:
-            while waiting and demand.take():
-                group = waiting.popleft()
+            while (group := waiting.take()) is not None:
                 try:
                     future = submit(group)
                 except Exception as error:
-                    demand.ended(lost=False)
+                    waiting.ended(group, lost=False)
                     raise ClusterLostError(f"{group[0].unit.name}: cannot be given to a worker: {error}") from error
                 running[future.wrapped_future] = (group, future)
                 future.wrapped_future.add_done_callback(ended.put)
@@ -93,11 +85,11 @@ def outcomes(waiting: deque[Group], submit: Submit, demand: Demand) -> Iterator[
                 continue
             outcome = _outcome(*running[one])
             del running[one]
-            demand.ended(lost=bool(outcome.worker))
+            waiting.ended(outcome.group, lost=bool(outcome.worker))
             yield outcome
     finally:
-        for unfinished in running:
-            demand.ended(lost=False)
+        for unfinished, (group, _) in running.items():
+            waiting.ended(group, lost=False)
             if unfinished.client.status == "running":  # of a scheduler that is gone one would wait for long
                 with contextlib.suppress(Exception):
                     unfinished.cancel()

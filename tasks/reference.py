@@ -33,7 +33,9 @@ def relax_reference_unit(
     method: ReferenceMethod,
     archive_root: Path,
     execution: Execution = Execution(),  # noqa: B008  (frozen)
+    *,
     margin: float = 0.0,
+    driver: str = "",
 ) -> None:
     """Relax a unit with VASP or its stand-in, unless the archive has it.
 
@@ -49,6 +51,8 @@ def relax_reference_unit(
         How the executable is started in this job.
     margin
         Seconds before the end of the job at which it is told to end.
+    driver
+        Name of the driver that gave it out, with which it ends.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def relax_reference_unit(
     JobEndsError
         If the job ends before it; what is done is kept, and this worker takes no more work.
     StoppedError
-        If the archive was told to stop.
+        If the archive was told to stop, or the driver has ended.
     ArchiveError
         If the result cannot be archived.
     """
@@ -75,14 +79,14 @@ def relax_reference_unit(
     if left <= margin:
         leave_job()
         raise JobEndsError(f"{unit.name}: not begun, {left:.0f} s before the end of its job")
-    with archive.attempt(unit, after=len(earlier)) as directory:
+    with archive.attempt(unit, after=len(earlier), driver=driver) as directory:
         try:
             relaxation = relax_with_vasp(
                 unit.structure,
                 method,
                 directory=directory,
                 execution=execution,
-                limit=Limit(left, margin, archive.stop_requested),
+                limit=Limit(left, margin, lambda: archive.stop_requested(driver)),
                 earlier=earlier,
             )
         except (StoppedError, ReferenceInterruptedError, MemoryExceededError):

@@ -33,7 +33,7 @@ LOOKED_UP_EVERY = 10.0
 
 @task(name="relax-with-surrogate", task_run_name=units_name, cache_policy=NO_CACHE, persist_result=False)
 def relax_surrogate_units(
-    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, margin: float = 0.0
+    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, *, margin: float = 0.0, driver: str = ""
 ) -> None:
     """Relax units with the force field as one batch, unless the archive has them.
 
@@ -47,6 +47,8 @@ def relax_surrogate_units(
         Force field and convergence.
     margin
         Seconds before the end of the job at which relaxations are ended, and kept.
+    driver
+        Name of the driver that gave them out, with which they end.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def relax_surrogate_units(
     JobEndsError
         If the job ends; this worker takes no more work.
     StoppedError
-        If the archive was told to stop.
+        If the archive was told to stop, or the driver has ended.
     """
     archive, ending = Archive(archive_root), _Ending(margin)
     missing = [unit for unit in units if archive.find(unit) is None]
@@ -71,7 +73,7 @@ def relax_surrogate_units(
         def starts() -> Iterator[Structure]:
             for unit in missing:
                 begun.append(attempts.enter_context(contextlib.ExitStack()))
-                begun[-1].enter_context(archive.attempt(unit))
+                begun[-1].enter_context(archive.attempt(unit, driver=driver))
                 yield unit.structure
 
         ended = relaxations(
@@ -79,7 +81,7 @@ def relax_surrogate_units(
             _potential(settings.potential),
             settings=settings,
             unfinished=lambda index: archive.unfinished(missing[index]),
-            stopped=_StopRequested(archive, ending),
+            stopped=_StopRequested(archive, driver, ending),
             elsewhere=_Siblings(archive, missing),
         )
         for index, result in ended:
@@ -96,7 +98,7 @@ def relax_surrogate_units(
 
 @task(name="relax-cell-with-surrogate", task_run_name=units_name, cache_policy=NO_CACHE, persist_result=False)
 def relax_cell_units(
-    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, margin: float = 0.0
+    units: tuple[Unit, ...], archive_root: Path, settings: SurrogateSettings, *, margin: float = 0.0, driver: str = ""
 ) -> None:
     """Relax ions and cell of units with the force field, one after the other, unless the archive has them.
 
@@ -110,6 +112,8 @@ def relax_cell_units(
         Force field.
     margin
         Seconds before the end of the job from which no relaxation is begun.
+    driver
+        Name of the driver that gave them out, with which they end.
 
     Raises
     ------
@@ -120,15 +124,15 @@ def relax_cell_units(
     JobEndsError
         If the job ends; this worker takes no more work.
     StoppedError
-        If the archive was told to stop.
+        If the archive was told to stop, or the driver has ended.
     """
     archive, ending = Archive(archive_root), _Ending(margin)
     for unit in units:
         ending.raise_if_over(unit)
-        if archive.stop_requested():
+        if archive.stop_requested(driver):
             raise StoppedError(f"{unit.name}: stopped on request")
         if archive.find(unit) is None:
-            with archive.attempt(unit):
+            with archive.attempt(unit, driver=driver):
                 archive.publish(unit, relax_cell(unit.structure, _potential(settings.potential)))
 
 
@@ -156,14 +160,15 @@ class _Ending:
 
 
 class _StopRequested:
-    """Whether the archive was told to stop, looked up once a second at most, or the job ends."""
+    """Whether the archive was told to stop or the driver has ended, looked up once a second at most, or the job ends."""
 
-    def __init__(self, archive: Archive, ending: _Ending) -> None:
-        self._archive, self._ending, self._looked, self._found = archive, ending, 0.0, False
+    def __init__(self, archive: Archive, driver: str, ending: _Ending) -> None:
+        self._archive, self._driver, self._ending = archive, driver, ending
+        self._looked, self._found = 0.0, False
 
     def __call__(self) -> bool:
         if time.monotonic() - self._looked > 1:
-            self._looked, self._found = time.monotonic(), self._archive.stop_requested() or self._ending()
+            self._looked, self._found = time.monotonic(), self._archive.stop_requested(self._driver) or self._ending()
         return self._found
 
 

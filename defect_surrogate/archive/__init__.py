@@ -7,6 +7,8 @@ Layout below the root::
     attempts/<key>-<host>-<pid>-<random>/                             one attempt: attempt.json, and its working directory work/
     unfinished/<host>/<defect>/<label>/<level>/<key>     how far a relaxation is, for another worker to go on from
     unfinished/<host>/<defect>/<label>/<level>/<key>.segment-<n>/  ionic steps of a run of VASP that was interrupted
+    drivers/<host>-<pid>-<random>                                     a driver that lives
+    claims/<key>                                                      the driver that has given a unit out
     rejected/                                            directories found damaged, kept to look at
     dropped.log                                          results of units that another worker had published first
     index.db                                             ASE database, made anew from units/ at will
@@ -18,6 +20,7 @@ the archive of another machine.
 """
 
 from defect_surrogate.archive.bundle import Unpacked, pack, unpack
+from defect_surrogate.archive.drivers import Driver
 from defect_surrogate.archive.failures import Failure
 from defect_surrogate.archive.index import reindex
 from defect_surrogate.archive.records import Record
@@ -26,6 +29,7 @@ from defect_surrogate.archive.store import Archive
 
 __all__ = [
     "Archive",
+    "Driver",
     "Failure",
     "Record",
     "Unpacked",

@@ -104,7 +104,7 @@ def keep_segment(
 
 
 def left_behind(archive: Archive, unit: Unit) -> Iterator[Path]:
-    """Yield the work directories of attempts at a unit that ended without a word, and went on from the last segment.
+    """Yield the work directories of attempts at a unit whose work is not kept, and which went on from the last segment.
 
     Parameters
     ----------
@@ -116,19 +116,15 @@ def left_behind(archive: Archive, unit: Unit) -> Iterator[Path]:
     Yields
     ------
     Path
-        Of attempts of this machine whose process is gone, and of other machines; largest first. It may be that one of another
-        machine is still at work: then what it has done so far is done twice.
+        Of attempts that could not keep what they had done, of those of this machine whose process is gone, and of other
+        machines; largest first. It may be that one of another machine is still at work: then what it has done so far is done
+        twice.
     """
     after = len(archive.segment_paths(unit))
     found = []
     for path in (archive.root / "attempts").glob(f"{unit.key[:KEY_DIGITS]}-*"):
         note = attempts.read_note(path)
-        if (
-            note.get("key") == unit.key
-            and note.get("after") == after
-            and "ended" not in note
-            and not attempts.lives(note)
-        ):
+        if note.get("key") == unit.key and note.get("after") == after and attempts.unkept(note):
             found.append(path / "work")
     yield from sorted(found, key=_size, reverse=True)
 

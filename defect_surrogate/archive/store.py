@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from defect_surrogate.archive import attempts, durable, unfinished
+from defect_surrogate.archive.drivers import driver_file
 from defect_surrogate.archive.failures import Failure, note_dropped, read_failure, read_failures, write_failure
 from defect_surrogate.archive.records import (
     ForeignRecordError,
@@ -105,7 +106,7 @@ class Archive:
         return read_frames(path)
 
     @contextlib.contextmanager
-    def attempt(self, unit: Unit, *, after: int = 0) -> Iterator[Path]:
+    def attempt(self, unit: Unit, *, after: int = 0, driver: str = "") -> Iterator[Path]:
         """Give a fresh working directory for one attempt at a unit; after an exception it stays until the next begins.
 
         Parameters
@@ -114,13 +115,15 @@ class Archive:
             What will be computed.
         after
             Number of segments that it goes on from.
+        driver
+            Name of the driver that gave it out, if one did.
 
         Yields
         ------
         Path
             An empty directory of this attempt alone.
         """
-        path = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS], after=after)
+        path = attempts.begin(self.root / "attempts", unit, prefix=unit.key[:KEY_DIGITS], after=after, driver=driver)
         work = path / "work"
         work.mkdir()
         try:
@@ -245,9 +248,18 @@ class Archive:
         """Remove what attempts left behind that broke, or whose process is gone."""
         attempts.clear_dead(self.root / "attempts", "*")
 
-    def stop_requested(self) -> bool:
-        """Whether somebody made the file ``STOP``, at which surrogate relaxations on their way end, and are kept."""
-        return (self.root / "STOP").exists()
+    def stop_requested(self, driver: str = "") -> bool:
+        """Whether somebody made the file ``STOP``, or a driver has ended: then work on its way ends, and is kept.
+
+        Parameters
+        ----------
+        driver
+            Name of the one that gave the work out, if one did.
+        """
+        try:
+            return (self.root / "STOP").exists() or bool(driver and not driver_file(self.root, driver).exists())
+        except OSError:  # the file system does not answer now; asked again soon
+            return False
 
     def request_stop(self) -> None:
         """Ask everything that works on the archive to end."""
@@ -273,6 +285,11 @@ class Archive:
     def running(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have not ended and whose process, if of this machine, lives."""
         return tuple(note for note in self.attempts() if attempts.is_running(note))
+
+    def begun(self, unit: Unit, driver: str) -> frozenset[str]:
+        """Return the names of the attempts at a unit that a driver gave out, and that have a directory."""
+        paths = (self.root / "attempts").glob(f"{unit.key[:KEY_DIGITS]}-*")
+        return frozenset(path.name for path in paths if attempts.read_note(path).get("driver") == driver)
 
     def attempts(self) -> tuple[dict[str, Any], ...]:
         """Return the notes of the attempts that have a directory: unit, key, pid, host, started and, if it broke, error."""

@@ -152,6 +152,10 @@ class Demand:
         """Take a worker, if one is free."""
         return self._crew.take()
 
+    def spare(self) -> None:
+        """Give a worker back for which there is nothing to do."""
+        self._crew.give(lost=False)
+
     def ended(self, *, lost: bool) -> None:
         """Say that a group has ended, or lost its worker."""
         self._crew.give(lost=lost)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Structure
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.archive import Archive, Driver, attempts
 from defect_surrogate.errors import MemoryExceededError, StoppedError, WorkerLostError
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows import batches
@@ -58,11 +58,31 @@ class FakeCluster(Cluster):
     def change(self, count):
         self.wanted.append(count)
 
+    def take(self):
+        return True
+
+    def spare(self):
+        pass
+
+    def ended(self, *, lost):
+        pass
+
     def problem(self, _name):
         return ""
 
     def fate(self, _name, _worker):
         return self._fate
+
+
+def a_batch(works, retries, cluster, driver, results, pool="surrogate"):
+    return Batch(works=tuple(works), retries=retries, pool=pool, cluster=cluster, driver=driver, results=results)
+
+
+def a_try(archive, group):
+    """Leave behind what a worker does that dies in the middle of a group."""
+    (driver,) = (archive.root / "drivers").iterdir()
+    for work in group:
+        attempts.begin(archive.root / "attempts", work.unit, prefix=work.unit.key[:16], driver=driver.name)
 
 
 @pytest.fixture
@@ -73,9 +93,10 @@ def relax(tmp_path, monkeypatch):
         results, cluster = Results(), FakeCluster(fate)
         monkeypatch.setattr(batches, "outcomes", outcomes)
         monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: some surrogate relaxations")
-        batch = Batch(works=tuple(works), retries=retries, pool="surrogate", cluster=cluster, results=results)
+        archive = Archive(tmp_path)
         try:
-            batches.relaxed(batch, tmp_path, None, most=most, workers=1)
+            with Driver(archive.root) as driver:
+                batches.relaxed(a_batch(works, retries, cluster, driver, results), tmp_path, None, most=most, workers=1)
         finally:
             results.end()
         return [(name.split("/")[2], relaxation is not None) for name, relaxation in results], cluster
@@ -90,14 +111,16 @@ def finished(structure: Structure) -> Relaxation:
 def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is_lost(cluster_crystal, tmp_path, relax):
     archive, given = Archive(tmp_path), []
 
-    def outcomes(waiting, _, __):
+    def outcomes(waiting, _):
         while waiting:
-            group = waiting.popleft()
+            group = waiting.take()
+            a_try(archive, group)
             given.append([work.unit.label for work in group])
             for work in group:
                 if work.unit.label != "poison" and (len(group) == 1 or work.unit.label == "a"):
                     archive.publish(work.unit, finished(cluster_crystal))
             broken = len(group) > 1 or group[0].unit.label == "poison"
+            waiting.ended(group, lost=broken)
             yield Outcome(group, WorkerLostError("its worker was lost") if broken else None, "w-1" if broken else "")
 
     found, cluster = relax(works(cluster_crystal, "a", "poison", "b", "c"), outcomes)
@@ -112,9 +135,9 @@ def test_a_group_that_broke_is_given_out_by_halves_and_only_what_breaks_alone_is
 def test_a_unit_whose_job_ended_goes_on_in_another(cluster_crystal, tmp_path, relax):
     archive, tries = Archive(tmp_path), []
 
-    def outcomes(waiting, _, __):
+    def outcomes(waiting, _):
         while waiting:
-            group = waiting.popleft()
+            group = waiting.take()
             tries.append(group)
             yield None
             if len(tries) == 3:
@@ -129,9 +152,9 @@ def test_a_unit_whose_job_ended_goes_on_in_another(cluster_crystal, tmp_path, re
 
 
 def test_what_needs_more_memory_is_returned_and_no_failure(cluster_crystal, tmp_path, monkeypatch):
-    def outcomes(waiting, _, __):
+    def outcomes(waiting, _):
         while waiting:
-            yield Outcome(waiting.popleft(), MemoryExceededError("Out Of Memory"))
+            yield Outcome(waiting.take(), MemoryExceededError("Out Of Memory"))
 
     cluster, results = FakeCluster(), Results()
     monkeypatch.setattr(
@@ -139,10 +162,10 @@ def test_what_needs_more_memory_is_returned_and_no_failure(cluster_crystal, tmp_
     )
     monkeypatch.setattr(batches, "outcomes", outcomes)
     monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: 1 reference relaxations")
-    batch = Batch(
-        works=tuple(works(cluster_crystal, "a")), retries=0, pool="reference", cluster=cluster, results=results
-    )
-    assert batches.relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
+    asked = works(cluster_crystal, "a")
+    with Driver(Archive(tmp_path).root) as driver:
+        batch = a_batch(asked, 0, cluster, driver, results, pool="reference")
+        assert batches.relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
     assert Archive(tmp_path).failures() == ()
     assert not results.has("CdTe/v_Cd_0/a/surrogate")
 
@@ -151,9 +174,9 @@ def test_what_needs_more_memory_is_returned_and_no_failure(cluster_crystal, tmp_
 def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp_path, relax, most):
     given = []
 
-    def outcomes(waiting, _, __):
+    def outcomes(waiting, _):
         while waiting:
-            given.append(waiting.popleft())
+            given.append(waiting.take())
             (tmp_path / "STOP").touch()
             yield Outcome(given[-1], StoppedError("stopped after 7 steps"))
 
@@ -165,3 +188,37 @@ def test_a_request_to_stop_ends_the_stage_and_is_no_failure(cluster_crystal, tmp
     with pytest.raises(StoppedError):  # nor does another stage begin
         relax(asked, outcomes, most=most)
     assert len(given) == 1
+
+
+def test_a_unit_is_not_blamed_for_a_worker_that_died_before_it_began(cluster_crystal, tmp_path, relax):
+    archive, tries = Archive(tmp_path), []
+
+    def outcomes(waiting, _):
+        while waiting:
+            group = waiting.take()
+            tries.append(group)
+            if len(tries) < 4:  # another campaign's unit kills the worker that both had been given
+                yield Outcome(group, WorkerLostError("its worker was lost"), "w-1")
+            else:
+                archive.publish(group[0].unit, finished(cluster_crystal))
+                yield Outcome(group, None)
+
+    found, _ = relax(works(cluster_crystal, "a"), outcomes)
+    assert found == [("a", True)]
+
+
+def test_what_another_campaign_finishes_is_a_result_of_this_one(cluster_crystal, tmp_path, relax, monkeypatch):
+    monkeypatch.setattr("flows.waiting.ASKED_EVERY", 0.0)
+    archive, asked = Archive(tmp_path), works(cluster_crystal, "a")
+
+    def outcomes(waiting, _):
+        assert waiting.take() is None
+        yield None
+        archive.publish(asked[0].unit, finished(cluster_crystal))
+        while waiting:
+            yield None
+
+    with Driver(archive.root) as other:
+        assert other.claim(asked[0].unit)
+        found, _ = relax(asked, outcomes)
+    assert found == [("a", True)]

@@ -75,3 +75,10 @@ def test_memory_is_given_once(error, fate):
 def test_units_are_counted_apart():
     tries, error = Tries(1, more_memory=False), WorkerLostError("lost")
     assert [tries.next(name, error) for name in ("a", "b", "a", "b")] == ["again", "again", "give up", "give up"]
+
+
+@pytest.mark.parametrize("fate", ["", "RUNNING", "OUT_OF_MEMORY"])
+def test_a_worker_lost_before_a_unit_had_begun_is_not_the_units_fault(fate):
+    tries, error = Tries(0, more_memory=True), WorkerLostError("lost")
+    assert until_given_up(tries, error, fate=fate, begun=False) == INTERRUPTIONS
+    assert "came no farther in 5 jobs" in tries.words(UNIT, error, fate)

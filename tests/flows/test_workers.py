@@ -16,7 +16,7 @@ from flows.workers import outcomes
 
 
 def groups(cluster_crystal, *labels):
-    return deque((Work(Unit("CdTe", "v_Cd_0", label, "reference", cluster_crystal, "method")),) for label in labels)
+    return [(Work(Unit("CdTe", "v_Cd_0", label, "reference", cluster_crystal, "method")),) for label in labels]
 
 
 def label(outcome):
@@ -36,19 +36,20 @@ def client():
         yield client
 
 
-class Free:
-    """Workers that are free for a campaign: as many as there are, less those it has."""
+class Queue(deque):
+    """Groups that are given out while there are workers: as many as there are, less those that have one."""
 
-    def __init__(self, client, most=2):
+    def __init__(self, client, groups, most=2):
+        super().__init__(groups)
         self._client, self._most, self.taken, self.lost = client, most, 0, 0
 
     def take(self):
-        if self.taken >= min(self._most, len(self._client.scheduler_info()["workers"])):
-            return False
+        if not self or self.taken >= min(self._most, len(self._client.scheduler_info()["workers"])):
+            return None
         self.taken += 1
-        return True
+        return self.popleft()
 
-    def ended(self, *, lost):
+    def ended(self, _group, *, lost):
         self.taken -= 1
         self.lost += lost
 
@@ -72,15 +73,16 @@ def test_unit_that_kills_its_worker_is_told_with_the_worker_and_takes_no_other_d
         return label
 
     names = {str(worker["name"]) for worker in client.scheduler_info()["workers"].values()}
-    labels, free = ["poison", *(f"Rattled_{i}" for i in range(8))], Free(client)
-    found = outcomes(groups(cluster_crystal, *labels), submit_to(client, relax), free)
+    labels = ["poison", *(f"Rattled_{i}" for i in range(8))]
+    waiting = Queue(client, groups(cluster_crystal, *labels))
+    found = outcomes(waiting, submit_to(client, relax))
     ended = {label(one): one for one in found if one is not None}
     poison = ended.pop("poison")
     assert isinstance(poison.error, WorkerLostError)
     assert poison.worker in names
     assert "CdTe/v_Cd_0/poison/reference: its worker" in str(poison.error)
     assert {name: one.error for name, one in ended.items()} == dict.fromkeys(labels[1:])
-    assert (free.taken, free.lost) == (0, 1)
+    assert (waiting.taken, waiting.lost) == (0, 1)
 
 
 def test_error_of_a_unit_is_its_outcome_and_the_others_go_on(client, cluster_crystal):
@@ -91,25 +93,26 @@ def test_error_of_a_unit_is_its_outcome_and_the_others_go_on(client, cluster_cry
             raise ReferenceRunError("truncated vasprun.xml")
         return label
 
-    found = outcomes(groups(cluster_crystal, "Dimer", "Unperturbed"), submit_to(client, relax), Free(client, 1))
+    waiting = Queue(client, groups(cluster_crystal, "Dimer", "Unperturbed"), 1)
+    found = outcomes(waiting, submit_to(client, relax))
     one, other = (outcome for outcome in found if outcome is not None)
     assert isinstance(one.error, ReferenceRunError)
     assert (label(other), other.error) == ("Unperturbed", None)
 
 
 def test_never_more_in_flight_than_free_workers(client, cluster_crystal):
-    free, submit = Free(client), submit_to(client, lambda label: label)
+    waiting, submit = Queue(client, groups(cluster_crystal, *"abcdef")), submit_to(client, lambda label: label)
 
     def counted(group):
-        assert free.taken <= 2
+        assert waiting.taken <= 2
         return submit(group)
 
-    assert len([one for one in outcomes(groups(cluster_crystal, *"abcdef"), counted, free) if one is not None]) == 6
+    assert len([one for one in outcomes(waiting, counted) if one is not None]) == 6
 
 
 def test_where_no_worker_is_free_it_says_so_and_submits_nothing(client, cluster_crystal):
-    waiting = groups(cluster_crystal, "a")
-    found = outcomes(waiting, lambda _: pytest.fail("submitted"), Free(client, 0))
+    waiting = Queue(client, groups(cluster_crystal, "a"), 0)
+    found = outcomes(waiting, lambda _: pytest.fail("submitted"))
     assert next(found) is None
     assert next(found) is None
     waiting.clear()
@@ -117,9 +120,9 @@ def test_where_no_worker_is_free_it_says_so_and_submits_nothing(client, cluster_
 
 
 def test_what_is_added_while_they_run_is_submitted_too(client, cluster_crystal):
-    waiting = deque([tuple(group[0] for group in groups(cluster_crystal, *"abc"))])
+    waiting = Queue(client, [tuple(group[0] for group in groups(cluster_crystal, *"abc"))])
     ended = []
-    for outcome in outcomes(waiting, submit_to(client, lambda *labels: labels), Free(client)):
+    for outcome in outcomes(waiting, submit_to(client, lambda *labels: labels)):
         if outcome is None:
             continue
         ended.append(len(outcome.group))
@@ -133,7 +136,8 @@ def test_loss_of_the_scheduler_is_told_as_that(cluster_crystal):
         distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, silence_logs=50) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        free, submit = Free(client), submit_to(client, lambda _: __import__("time").sleep(2))
+        waiting = Queue(client, groups(cluster_crystal, "a", "b"))
+        submit = submit_to(client, lambda _: __import__("time").sleep(2))
 
         def submit_and_lose(group):
             future = submit(group)
@@ -141,5 +145,5 @@ def test_loss_of_the_scheduler_is_told_as_that(cluster_crystal):
             return future
 
         with pytest.raises(ClusterLostError, match="CdTe/v_Cd_0/a/reference: the connection"):
-            list(outcomes(groups(cluster_crystal, "a", "b"), submit_and_lose, free))
-        assert free.taken == 0
+            list(outcomes(waiting, submit_and_lose))
+        assert waiting.taken == 0

@@ -1,15 +1,23 @@
 """The reference task: archive first, then VASP's files in a directory of the attempt, then the archive."""
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
 
-from defect_surrogate.archive import Archive
-from defect_surrogate.errors import JobEndsError, ReferenceInputError, ReferenceInterruptedError
+from defect_surrogate.archive import Archive, Driver
+from defect_surrogate.errors import (
+    ArchiveError,
+    JobEndsError,
+    ReferenceInputError,
+    ReferenceInterruptedError,
+    StoppedError,
+)
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vasp import reference_method
@@ -87,6 +95,52 @@ def test_what_a_killed_worker_left_behind_goes_on_in_the_next_attempt(cluster_cr
     relax_reference_unit.fn(unit, method, tmp_path)
     assert archive.find(unit).converged
     assert (archive.path(unit) / "files" / "run-1" / "vasprun.xml").is_file()
+    assert archive.attempts() == ()
+
+
+def test_a_run_ends_with_the_driver_that_gave_it_out_and_is_kept(cluster_crystal, tmp_path, monkeypatch):
+    """Dask has forgotten it, and nobody waits for it: on shared workers it would go on for days."""
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    monkeypatch.setenv("VASP_XTB_FAULT", "hang@5")
+    monkeypatch.setattr("defect_surrogate.vasp.run.MONITORING_STAND_IN", 1.0)
+    archive, broke = Archive(tmp_path), []
+
+    def run(driver):
+        try:
+            relax_reference_unit.fn(unit, method, tmp_path, driver=driver)
+        except StoppedError as error:
+            broke.append(error)
+
+    with Driver(archive.root) as driver:
+        worker = threading.Thread(target=run, args=(driver.name,))
+        worker.start()
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("attempts/*/*/FAULTS")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(archive.begun(unit, driver.name)) == 1
+        assert archive.begun(unit, "another") == frozenset()
+    worker.join(timeout=60)
+    assert len(broke) == 1
+    assert len(archive.segment_paths(unit)) == 1
+
+
+def test_what_a_full_disk_keeps_from_being_kept_goes_on_when_there_is_room(cluster_crystal, tmp_path, monkeypatch):
+    unit, method = unit_and_method(cluster_crystal, NSW=60)
+    monkeypatch.setenv("VASP_XTB_FAULT", "killed@5")
+    with monkeypatch.context() as full:
+        full.setattr(
+            "defect_surrogate.archive.segments.write_frames",
+            lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        )
+        with pytest.raises(ArchiveError, match="No space left"):
+            relax_reference_unit.fn(unit, method, tmp_path)
+    monkeypatch.delenv("VASP_XTB_FAULT")
+    archive = Archive(tmp_path)
+    assert archive.segment_paths(unit) == []
+    archive.clear_dead_attempts()
+    relax_reference_unit.fn(unit, method, tmp_path)
+    assert "earlier runs" in archive.find(unit).detail
     assert archive.attempts() == ()
 
 

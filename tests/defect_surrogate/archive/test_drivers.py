@@ -1,0 +1,118 @@
+"""Which driver has given a unit out, whether it lives, and what is left of one that does not."""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from defect_surrogate.archive import Archive, Driver
+from defect_surrogate.archive import drivers as module
+from defect_surrogate.errors import ArchiveError
+from defect_surrogate.relaxation import Unit
+
+
+@pytest.fixture
+def unit(cluster_crystal):
+    return Unit("CdTe", "v_Cd_0", "Dimer", "reference", cluster_crystal, "method")
+
+
+@pytest.fixture
+def root(tmp_path):
+    return Archive(tmp_path).root
+
+
+def test_a_unit_is_one_drivers_until_it_is_released(root, unit):
+    with Driver(root) as one, Driver(root) as other:
+        assert one.claim(unit)
+        assert one.claim(unit)
+        assert not other.claim(unit)
+        other.release(unit)  # not its own
+        assert not other.claim(unit)
+        one.release(unit)
+        assert other.claim(unit)
+
+
+def test_what_a_driver_holds_is_free_with_its_end(root, unit):
+    with Driver(root) as other:
+        with Driver(root) as one:
+            assert one.claim(unit)
+        assert other.claim(unit)
+    assert list((root / "claims").iterdir()) == list((root / "drivers").iterdir()) == []
+
+
+def test_of_many_that_claim_at_once_one_does(root, cluster_crystal):
+    units = [Unit("CdTe", "v_Cd_0", f"U{i}", "reference", cluster_crystal, f"method {i}") for i in range(40)]
+    drivers = [Driver(root) for _ in range(4)]
+    with drivers[0], drivers[1], drivers[2], drivers[3], ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(lambda driver: [driver.claim(unit) for unit in units], drivers))
+    assert [sum(of_unit) for of_unit in zip(*claimed, strict=True)] == [1] * 40
+
+
+def hold(root, unit, ready):
+    with Driver(root) as driver:
+        driver.claim(unit)
+        ready.send(driver.name)
+        signal.pause()
+
+
+def test_a_driver_that_was_killed_holds_nothing_and_its_work_ends(root, unit):
+    mine, its = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(root, unit, its))
+    process.start()
+    name = mine.recv()
+    with Driver(root) as other:
+        assert not other.claim(unit)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert other.claim(unit)
+        assert not Archive(root).stop_requested(name)  # a worker may as well finish what nobody else does
+    with Driver(root):
+        assert Archive(root).stop_requested(name)
+
+
+def test_a_driver_of_another_machine_is_dead_when_it_has_been_silent_for_long(root, unit):
+    with Driver(root) as driver:
+        far = root / "drivers" / "elsewhere-1-0123abcd"
+        (root / "claims" / unit.key).symlink_to(far.name)
+        far.touch()
+        assert not driver.claim(unit)
+        seen = far.stat().st_mtime
+        os.utime(far, (seen, seen - module.SILENT_SECONDS - 60))
+        assert driver.claim(unit)
+        assert far.exists()  # it may only have been asleep
+
+
+def test_a_driver_shows_that_it_lives(root, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    with Driver(root) as driver:
+        file = root / "drivers" / driver.name
+        os.utime(file, (0, 0))
+        for _ in range(200):
+            if file.stat().st_mtime > 0:
+                break
+            module.threading.Event().wait(0.02)
+        assert file.stat().st_mtime > 0
+
+
+def test_work_ends_with_its_driver(root):
+    archive = Archive(root)
+    with Driver(root) as driver:
+        assert not archive.stop_requested(driver.name)
+        assert not archive.stop_requested()
+    assert archive.stop_requested(driver.name)
+    assert not archive.stop_requested()
+
+
+def test_where_nothing_can_be_claimed_it_is_computed_all_the_same(root, unit, caplog):
+    with Driver(root) as driver:
+        (root / "claims").rmdir()
+        assert driver.claim(unit)
+    assert "not claimed" in caplog.text
+
+
+def test_an_archive_that_cannot_be_written_is_told(root):
+    (root / "drivers").write_text("in the way")
+    with pytest.raises(ArchiveError, match="a driver cannot be noted"), Driver(root):
+        pass

@@ -1,0 +1,95 @@
+"""What waits for a worker, and what for another campaign on the same archive."""
+
+import pytest
+
+from defect_surrogate.archive import Archive, Driver
+from defect_surrogate.relaxation import Unit
+from flows import waiting as module
+from flows.waiting import Waiting
+from flows.work import Work
+from tests.flows.conftest import made_up
+
+
+class Workers:
+    """Three workers, and how many units they are wanted for."""
+
+    def __init__(self):
+        self.free, self.wanted = 3, 0
+
+    def take(self):
+        self.free -= 1
+        return True
+
+    def spare(self):
+        self.free += 1
+
+    def change(self, count):
+        self.wanted += count
+
+    def ended(self, *, lost):
+        self.spare()
+        self.change(-1)
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASKED_EVERY", 0.0)
+    return Archive(tmp_path)
+
+
+@pytest.fixture
+def works(cluster_crystal):
+    return [Work(Unit("CdTe", "v_Cd_0", label, "surrogate", cluster_crystal, f"method {label}")) for label in "abcd"]
+
+
+def labels(works):
+    return [work.unit.label for work in works]
+
+
+def test_what_another_campaign_has_begun_is_waited_for_and_taken_from_the_archive(archive, works):
+    with Driver(archive.root) as one, Driver(archive.root) as other:
+        mine, its = Workers(), Workers()
+        mine.wanted = its.wanted = 2
+        first = Waiting([tuple(works[:2]), tuple(works[2:])], archive, one, mine)
+        second = Waiting([tuple(works[1:3]), (works[3],)], archive, other, its)
+        assert labels(first.take()) == ["a", "b"]
+        assert labels(second.take()) == ["c"]  # of its group, b is at work already
+        assert labels(second.take()) == ["d"]
+        assert first.take() is None
+        assert (first.elsewhere, second.elsewhere) == (2, 1)
+        assert (mine.free, mine.wanted) == (2, 1)  # no worker is held or asked for, for what others do
+        assert (second.found(), bool(second)) == ([], True)
+        archive.publish(works[1].unit, made_up(works[1], -1.0))
+        ((work, relaxation),) = second.found()
+        assert (work, relaxation.energy) == (works[1], -1.0)
+        assert not second
+
+
+def test_what_another_campaign_has_left_is_given_out_here(archive, works):
+    with Driver(archive.root) as one:
+        mine = Workers()
+        mine.wanted = 1
+        with Driver(archive.root) as other:
+            assert other.claim(works[0].unit)
+            waiting = Waiting([(works[0],)], archive, one, mine)
+            assert waiting.take() is None
+            assert mine.wanted == 0
+        assert waiting.found() == []
+        assert mine.wanted == 1
+        group = waiting.take()
+        assert labels(group) == ["a"]
+        waiting.ended(group, lost=False)
+        assert (mine.free, mine.wanted, bool(waiting)) == (3, 0, False)
+
+
+def test_a_unit_that_is_tried_again_may_be_taken_by_another_campaign_meanwhile(archive, works):
+    with Driver(archive.root) as one, Driver(archive.root) as other:
+        waiting = Waiting([(works[0],)], archive, one, Workers())
+        group = waiting.take()
+        assert not other.claim(works[0].unit)
+        waiting.ended(group, lost=True)
+        waiting.again([group])
+        assert other.claim(works[0].unit)
+        assert (waiting.take(), waiting.elsewhere) == (None, 1)
+        waiting.clear()
+        assert not waiting
