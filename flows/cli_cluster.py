@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -66,13 +65,13 @@ def check(
 @errors(resume=None)
 def start(profile: Profile, folder: Folder) -> None:
     """Start workers that campaigns share: those with workers.cluster, or --cluster, set to the folder."""
-    from flows.cluster.process import start_process, wait_for  # noqa: PLC0415
+    from flows.cluster.process import served_on, start_process, wait_for  # noqa: PLC0415
     from flows.cluster.profile import read_profile  # noqa: PLC0415
     from flows.cluster.serve import CONNECTION, write_profile  # noqa: PLC0415
 
     asked, folder = read_profile(profile), folder.absolute()
-    if (folder / CONNECTION).exists() and _lives(folder):
-        raise InputError(f"{folder}: workers run there already; defect-surrogate cluster stop {folder}")
+    if (host := served_on(folder)) is not None:
+        raise InputError(f"{folder}: workers run there already, from {host}; defect-surrogate cluster stop {folder}")
     write_profile(asked, folder)
     (folder / CONNECTION).unlink(missing_ok=True)
     wait_for(folder, start_process(folder, detached=True))
@@ -83,10 +82,10 @@ def start(profile: Profile, folder: Folder) -> None:
 @errors(resume=None)
 def status(folder: Running, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Count the workers and jobs of each class, and say what is in their way."""
-    from flows.cluster.process import read_state  # noqa: PLC0415
+    from flows.cluster.process import read_state, served_on  # noqa: PLC0415
 
     state = read_state(folder)
-    if not state or not _lives(folder):
+    if not state or served_on(folder) is None:
         raise ServiceError(f"{folder}: no workers run there")
     if as_json:
         typer.echo(json.dumps(state, indent=1))
@@ -100,33 +99,17 @@ def status(folder: Running, as_json: Annotated[bool, typer.Option("--json", help
 @errors(resume=None)
 def stop(folder: Running) -> None:
     """End shared workers, and cancel their jobs; what campaigns have finished is in their archives."""
-    from flows.cluster.process import STOP_SECONDS  # noqa: PLC0415
-    from flows.cluster.serve import CONNECTION  # noqa: PLC0415
+    from flows.cluster.process import STOP_SECONDS, served_on  # noqa: PLC0415
+    from flows.cluster.serve import END, STATE  # noqa: PLC0415
 
-    if not _lives(folder):
-        raise ServiceError(f"{folder}: no workers run there, or they were started on another machine")
-    os.kill(int(json.loads((folder / CONNECTION).read_text(encoding="utf-8"))["pid"]), signal.SIGTERM)
+    if served_on(folder) is None:
+        raise ServiceError(f"{folder}: no workers run there")
+    (folder / END).touch()
     began = time.monotonic()
-    while _lives(folder):
+    while served_on(folder) is not None or (folder / STATE).exists():  # which is removed when the jobs are cancelled
         if time.monotonic() - began > STOP_SECONDS:
             raise ServiceError(
                 f"{folder}: its workers have not ended in {STOP_SECONDS:.0f} s; see {folder / 'serve.log'}"
             )
         time.sleep(0.2)
     typer.echo(f"{folder}: ended")
-
-
-def _lives(folder: Path) -> bool:
-    """Whether the process that holds the workers of a folder is of this machine, and lives."""
-    import socket  # noqa: PLC0415
-
-    from flows.cluster.serve import CONNECTION  # noqa: PLC0415
-
-    try:
-        connection = json.loads((folder / CONNECTION).read_text(encoding="utf-8"))
-        if connection["host"] != socket.gethostname():
-            return False
-        os.kill(int(connection["pid"]), 0)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True

@@ -11,6 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from defect_surrogate.hosts import Host
 from defect_surrogate.relaxation import structure_digest
+from tests.crystals import cubane_clusters
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,13 +39,8 @@ def zincblende_cdte() -> Structure:
 
 @pytest.fixture(scope="session")
 def cluster_crystal() -> Structure:
-    """Cubane-like Cd4Te4 clusters (T_d, Cd-Te 2.9 Å) in a 12 Å cubic cell: eight atoms, and Γ is enough."""
-    a, b = 1.10, 1.08
-    signs = [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
-    centre = 6.0
-    cadmium = [[centre + 1.25 * a * x for x in s] for s in signs]
-    tellurium = [[centre - 1.45 * b * x for x in s] for s in signs]
-    return Structure(Lattice.cubic(12.0), ["Cd"] * 4 + ["Te"] * 4, cadmium + tellurium, coords_are_cartesian=True)
+    """The crystal of most tests: eight atoms."""
+    return cubane_clusters()
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ from defect_surrogate.vasp.handlers import (
     walltime_buffer,
 )
 from defect_surrogate.vasp.inputs import ReferenceMethod, write_inputs
+from defect_surrogate.vasp.memory import processes_killed_for_memory
 from defect_surrogate.vasp.parse import parse_run, read_corrections
 from defect_surrogate.vasp.segments import continued, remaining_steps
 
@@ -189,6 +190,7 @@ def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path, limit: Lim
         directory=str(directory),
     )
     tracked_lru_cache.tracked_cache_clear()
+    killed_before = processes_killed_for_memory()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnconvergedVASPWarning)  # that is a result, and told as one
@@ -196,7 +198,10 @@ def _run(job: ReferenceJob, method: ReferenceMethod, directory: Path, limit: Lim
                 warnings.simplefilter("ignore", UnknownPotcarWarning)
             run_log = custodian.run()
     except Exception as error:  # custodian's own, or a handler stumbling over half-written files
-        raise _failure(job, method, directory, error) from error
+        failure = _failure(job, method, directory, error)
+        if isinstance(failure, ReferenceInterruptedError) and processes_killed_for_memory() > killed_before:
+            failure = MemoryExceededError(f"{failure}; the kernel killed it for a lack of memory")
+        raise failure from error
     finally:
         tracked_lru_cache.tracked_cache_clear()  # keyed by path: the next run in this path would be given this one's files
         os.environ.pop(_WALLTIME_START, None)

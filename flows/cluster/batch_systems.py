@@ -5,11 +5,13 @@ renders for one worker with many cores is not what MPI needs, so ranks and threa
 manuals of Slurm (sbatch), OpenPBS (qsub, select statements), Grid Engine (qsub, parallel environments) and LSF (bsub).
 """
 
+import asyncio
+import getpass
 import math
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ from flows.cluster.profile import ClusterProfile, ResourceClass
 
 QUERY_SECONDS = 60.0
 """Longest wait for an answer of a batch system (our choice)."""
+CANCELLED_AGAIN = 1.0
+"""Seconds between two attempts to cancel a job (our choice)."""
 STATE_SECONDS = 3.0
 """Longest wait for the end of a job whose worker was lost (our choice)."""
 
@@ -178,6 +182,36 @@ def ask(command: Sequence[str]) -> str | None:
         return None
     nothing = "No unfinished job found" in answer.stderr  # LSF says that there is none in this way
     return answer.stdout if answer.returncode == 0 or nothing else None
+
+
+async def cancel(system: BatchSystem, jobs: Iterable[str], *, seconds: float) -> set[str]:
+    """Cancel jobs, again until the batch system does not list them any more.
+
+    Parameters
+    ----------
+    system
+        Of the jobs.
+    jobs
+        Their ids.
+    seconds
+        Longest time for it.
+
+    Returns
+    -------
+    set of str
+        Those that may still be there.
+    """
+    left, began = {job for job in jobs if job.isdigit()}, time.monotonic()
+    while left:
+        answer = await asyncio.to_thread(ask, system.list_jobs(getpass.getuser()))
+        if answer is not None:
+            left &= system.read_jobs(answer)
+        calls = (asyncio.wait_for(system.job._close_job(job, system.job.cancel_command), QUERY_SECONDS) for job in left)
+        await asyncio.gather(*calls, return_exceptions=True)  # whether they are gone is asked
+        if not left or time.monotonic() - began >= seconds:
+            break
+        await asyncio.sleep(CANCELLED_AGAIN)
+    return left
 
 
 IN_LOGS = {

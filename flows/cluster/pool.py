@@ -22,7 +22,7 @@ from dask_jobqueue.core import Job
 from distributed import Scheduler
 
 from defect_surrogate.errors import SettingsError
-from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem, ask
+from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem, ask, cancel
 from flows.cluster.jobs import LocalJob, Place, batch_job, tail
 from flows.cluster.profile import ClusterProfile, Jobs, Level
 
@@ -36,6 +36,8 @@ MISSED = 2
 """Answers in a row without a job after which it has ended: one may be empty by mistake (our choice)."""
 CALL_SECONDS = 120.0
 """Longest wait for a batch system that is given a job (our choice)."""
+LEAVE_SECONDS = 40.0
+"""Longest wait for cancelled jobs to leave the queue at the end, more than Slurm's ``KillWait`` (our choice)."""
 FAILED_STARTS = 3
 """Jobs in a row that end before their worker is there, after which only one a minute is tried (our choice)."""
 RETRY_SECONDS = 60.0
@@ -102,6 +104,7 @@ class Pool:
     memory: int | None = None
     problem: str = ""
     _jobs: dict[str, _Running] = field(default_factory=dict)
+    _leaving: set[str] = field(default_factory=set)
     _number: int = 0
     _failed_starts: int = 0
     _not_before: float = 0.0
@@ -135,7 +138,7 @@ class Pool:
     @property
     def job_ids(self) -> list[str]:
         """Ids of the jobs that may still be there."""
-        return [one.job.job_id for one in self._jobs.values() if one.job.job_id]
+        return [*(one.job.job_id for one in self._jobs.values() if one.job.job_id), *self._leaving]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -163,9 +166,11 @@ class Pool:
                 self._not_before = now + RETRY_SECONDS
 
     async def close(self) -> None:
-        """Cancel all jobs, and end the scheduler."""
+        """Cancel all jobs, and end the scheduler; ``job_ids`` are those that may still be there."""
         given_back = (self._give_back(name, closing=True) for name in list(self._jobs))
         await asyncio.gather(*given_back, return_exceptions=True)
+        if self._system is not None:
+            self._leaving = await cancel(self._system, self._leaving, seconds=LEAVE_SECONDS)
         with contextlib.suppress(Exception):
             await self._scheduler.close()
 
@@ -205,10 +210,12 @@ class Pool:
         if self._system is None:
             self._asked = now
             return {one.job.job_id for one in self._jobs.values() if isinstance(one.job, LocalJob) and one.job.lives}
-        if self._jobs and now - self._asked >= self.profile.poll:
+        if (self._jobs or self._leaving) and now - self._asked >= self.profile.poll:
             answer = await asyncio.to_thread(ask, self._system.list_jobs(getpass.getuser()))
             self._queue = None if answer is None else self._system.read_jobs(answer)
             self._asked = now
+            if self._queue is not None and self._leaving:
+                self._leaving = await cancel(self._system, self._leaving & self._queue, seconds=0.0)
             if answer is None:
                 self.problem = (
                     f"the batch system does not answer: {' '.join(self._system.list_jobs(getpass.getuser()))}"
@@ -275,5 +282,10 @@ class Pool:
         with contextlib.suppress(Exception):
             if address is not None:
                 await self._scheduler.retire_workers(workers=[address], close_workers=True, stimulus_id="given-back")
-        await one.job.close()
+        if self._system is not None:
+            self._leaving.add(one.job.job_id)
+        try:
+            await asyncio.wait_for(one.job.close(), CALL_SECONDS)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            logger.warning("%s: job %s could not be cancelled: %s", name, one.job.job_id, error)
         logger.info("%s: job %s given back", name, one.job.job_id)

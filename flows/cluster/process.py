@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from flows.cluster.serve import CONNECTION, DETACHED, STATE
 
 START_SECONDS = 120.0
 """Longest wait for the process to be ready (our choice)."""
+SILENT_SECONDS = 300.0
+"""Seconds without a new state after which a process of another machine is taken for dead; its loop may wait for a batch system
+that does not answer (our choice)."""
 STOP_SECONDS = 120.0
 """Longest wait for its end, in which it cancels the jobs (our choice)."""
 
@@ -89,6 +93,31 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def served_on(folder: Path) -> str | None:
+    """Return the name of the machine on which workers of a folder are held; None if nobody holds them.
+
+    Parameters
+    ----------
+    folder
+        Of the workers.
+
+    Returns
+    -------
+    str or None
+        Of this machine, if the process lives; of another, if the process has written its state lately.
+    """
+    try:
+        connection = json.loads((folder / CONNECTION).read_text(encoding="utf-8"))
+        host, pid = str(connection["host"]), int(connection["pid"])
+        if host == socket.gethostname():
+            os.kill(pid, 0)
+            return host
+        (now := folder / ".now").touch()  # by the clock of the file system
+        return host if now.stat().st_mtime - (folder / STATE).stat().st_mtime < SILENT_SECONDS else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def read_state(folder: Path) -> dict[str, Any]:

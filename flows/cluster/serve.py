@@ -17,17 +17,20 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import dask
 import yaml
 
-from flows.cluster.batch_systems import BATCH_SYSTEMS
+from flows.cluster.batch_systems import BATCH_SYSTEMS, cancel
 from flows.cluster.jobs import LOGS, NAME, Place, quieten_distributed
-from flows.cluster.pool import LOCAL_PERIOD, PERIOD, Pool
+from flows.cluster.pool import LEAVE_SECONDS, LOCAL_PERIOD, PERIOD, Pool
 from flows.cluster.profile import ClusterProfile, read_profile
 
 PROFILE, CONNECTION, STATE, JOBS = "profile.yaml", "cluster.json", "state.json", "jobs.json"
+END = "END"
+"""File in the folder by which the process is told to end, from any machine."""
 MORE_MEMORY = "reference-more-memory"
 """Pool of the jobs for units that ran out of memory."""
 DETACHED = "--detached"
@@ -68,18 +71,14 @@ async def cancel_left_jobs(folder: Path) -> list[str]:
     Returns
     -------
     list of str
-        Their ids.
+        Their ids. Those that could not be cancelled stay in the file.
     """
     try:
         left = json.loads((folder / JOBS).read_text(encoding="utf-8"))
         system, ids = BATCH_SYSTEMS[left["scheduler"]], [str(one) for one in left["jobs"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    for one in ids:
-        if one.isdigit():
-            with contextlib.suppress(Exception):  # it has ended since
-                await system.job._close_job(one, system.job.cancel_command)
-    (folder / JOBS).unlink(missing_ok=True)
+    _write_jobs(folder, left["scheduler"], await cancel(system, ids, seconds=LEAVE_SECONDS))
     return ids
 
 
@@ -102,6 +101,7 @@ async def serve(folder: Path, *, detached: bool) -> None:
         loop.add_signal_handler(number, ending.set)
     if not detached:
         threading.Thread(target=_wait_for_parent, args=(loop, ending), daemon=True).start()
+    (folder / END).unlink(missing_ok=True)
     await cancel_left_jobs(folder)
     pools = pools_of(profile, place)
     addresses = {name: await pool.start() for name, pool in pools.items()}
@@ -112,12 +112,11 @@ async def serve(folder: Path, *, detached: bool) -> None:
     }
     _write(folder / CONNECTION, json.dumps(connection))
     try:
-        while not ending.is_set():
+        while not ending.is_set() and not (folder / END).exists():
             try:
                 for pool in pools.values():
                     await pool.correct()
-                ids = [job for pool in pools.values() for job in pool.job_ids]
-                _write(folder / JOBS, json.dumps({"scheduler": profile.scheduler, "jobs": ids}))
+                _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
                 _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
             except Exception:  # a full disk, for example: no reason to end jobs that work
                 logger.exception("%s: tried again", folder)
@@ -126,8 +125,9 @@ async def serve(folder: Path, *, detached: bool) -> None:
     finally:
         (folder / CONNECTION).unlink(missing_ok=True)
         await asyncio.gather(*(pool.close() for pool in pools.values()))
-        (folder / JOBS).unlink(missing_ok=True)
-        (folder / STATE).unlink(missing_ok=True)
+        _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
+        for name in (STATE, END):
+            (folder / name).unlink(missing_ok=True)
         place.clean()
         shutil.rmtree(folder / "dask", ignore_errors=True)
 
@@ -149,6 +149,15 @@ def write_profile(profile: ClusterProfile, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(folder / PROFILE, yaml.safe_dump(profile.model_dump(mode="json"), sort_keys=False))
+
+
+def _write_jobs(folder: Path, scheduler: str, jobs: Iterable[str]) -> None:
+    """Note the jobs that may be there, for whoever cleans up; no file if there are none."""
+    ids = sorted(jobs)
+    if ids:
+        _write(folder / JOBS, json.dumps({"scheduler": scheduler, "jobs": ids}))
+    else:
+        (folder / JOBS).unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -154,7 +154,7 @@ def two_campaigns(make: Make) -> Told:
     (other.run / "archive").symlink_to(one.run / "archive")
     drivers = [each.start() for each in (one, other)]
     assert [each.wait(driver) for each, driver in zip((one, other), drivers, strict=True)] == [0, 0], one.log[-3000:]
-    return told(one, began, "both end; of what both had begun one result was kept")
+    return told(one, began, f"{one.log.count('another campaign') + other.log.count('another campaign')} of them waited")
 
 
 def full_disk(make: Make) -> Told:
@@ -247,3 +247,25 @@ STORIES: dict[str, Callable[[Make], Told]] = {
     "poisoned unit": poisoned,
 }
 """All faults, each with a campaign of its own."""
+
+EXPECTED: dict[str, str] = {
+    "worker killed in the middle of a relaxation": "one more try, in another worker",
+    "job cancelled from outside (scancel)": "another job, and one more try",
+    "waiting jobs cancelled from outside": "other jobs",
+    "preemption with requeue": "one more try where it is requeued, or in another job",
+    "node drained": "what runs goes on, what waits waits",
+    "node down": "other jobs when it is back",
+    "controller of the batch system stopped for a while": "what runs goes on, nothing is believed about jobs meanwhile",
+    "Dask scheduler killed": "started again; what was on its way is computed again",
+    "driver killed with -9, resumed": "no job and no process is left; resume computes what is missing",
+    "TIMEOUT with continuation": "the next job goes on from the last ionic step",
+    "OUT_OF_MEMORY": "once more in a job with more memory",
+    "Prefect server killed and restarted": "the driver waits for it, or ends and is resumed",
+    "full disk": "nothing half-written is archived; resumed when there is room",
+    "vasprun.xml truncated": "refused; computed when asked again",
+    "OUTCAR truncated": "refused; computed when asked again",
+    "forces not a number": "refused; computed when asked again",
+    "two campaigns on one archive at once": "each unit is computed by one of them",
+    "poisoned unit": "quarantined after three tries; the others finish",
+}
+"""What is to become of each campaign."""
