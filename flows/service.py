@@ -63,12 +63,12 @@ class LocalServer:
     home
         Directory of its database, made when missing.
     address
-        That it listens at; beyond the loopback interface it asks for a password, which only this process and its workers have.
+        That it listens at. It asks for a password, which only this process and its workers have: a login node has other users.
     """
 
     def __init__(self, home: Path, address: str = LOOPBACK) -> None:
         self.home, self.address = home.absolute(), address
-        self.password = "" if address == LOOPBACK else f"defect-surrogate:{secrets.token_urlsafe(32)}"
+        self.password = f"defect-surrogate:{secrets.token_urlsafe(32)}"
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._is_new = not (self.home / "prefect.db").exists() and not _copy_database(
             EMPTY_DATABASE, self.home / "prefect.db"
@@ -80,13 +80,11 @@ class LocalServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment | ENVIRONMENT | self._own_environment(),
+            env=environment
+            | ENVIRONMENT
+            | {"PREFECT_HOME": str(self.home), "PREFECT_SERVER_API_AUTH_STRING": self.password},
             start_new_session=True,  # Ctrl-C in the terminal must reach the driver first
         )
-
-    def _own_environment(self) -> dict[str, str]:
-        password = {"PREFECT_SERVER_API_AUTH_STRING": self.password} if self.password else {}
-        return {"PREFECT_HOME": str(self.home)} | password
 
     def wait(self) -> str:
         """Wait until the server answers.
@@ -160,7 +158,7 @@ class Server:
         variables = {"PREFECT_API_URL": url, "PREFECT_HOME": home, "DO_NOT_TRACK": "1"}
         variables |= {"no_proxy": direct, "NO_PROXY": direct}
         updates = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_SERVER_ANALYTICS_ENABLED: False}
-        updates |= {PREFECT_API_AUTH_STRING: password} if password else {}
+        updates[PREFECT_API_AUTH_STRING] = password
         with _environment(variables), temporary_settings(updates):
             try:
                 yield url

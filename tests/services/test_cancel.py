@@ -1,9 +1,11 @@
 """A campaign that is cancelled in Prefect leaves no process, and is resumed; from the command line: test_slurm."""
 
+import base64
 import contextlib
 import json
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -12,31 +14,35 @@ from tiny_search import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 
-def api_of(search) -> str:
-    """Address of the search's own Prefect server, as its processes were told."""
+def told(search, variable: str) -> str:
+    """What a process of the search was told."""
     wait_until(search.processes, seconds=60, what="a process")
     for _ in range(200):
         for process in search.processes():
-            url = process.environ().get("PREFECT_API_URL")
-            if url:
-                return url
+            if value := process.environ().get(variable):
+                return value
         time.sleep(0.1)
-    raise AssertionError("no process knows the server")
+    raise AssertionError(f"no process knows {variable}")
 
 
-def ask(url: str, content: dict) -> object:
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+def ask(url: str, content: dict, password: str = "") -> object:
+    headers = {"Content-Type": "application/json"}
+    headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
+    with urllib.request.urlopen(
+        urllib.request.Request(url, json.dumps(content).encode(), headers), timeout=30
+    ) as answer:
         return json.loads(answer.read() or b"null")
 
 
 def test_cancelled_in_prefect_it_ends_counts_as_cancelled_and_is_resumed(tiny_search):
     driver = tiny_search.search()
-    url = api_of(tiny_search)
+    url, password = told(tiny_search, "PREFECT_API_URL"), told(tiny_search, "PREFECT_SERVER_API_AUTH_STRING")
     wait_until(lambda: tiny_search.finished() or driver.poll() is not None, seconds=300, what="a finished unit")
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "flows": {"name": {"any_": ["search-host"]}}}
-    (run,) = ask(f"{url}/flow_runs/filter", running)
-    ask(f"{url}/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    with pytest.raises(urllib.error.HTTPError, match="401"):  # another user of the machine
+        ask(f"{url}/flow_runs/filter", running)
+    (run,) = ask(f"{url}/flow_runs/filter", running, password)
+    ask(f"{url}/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}}, password)
     assert driver.wait(timeout=120) == 130, tiny_search.log.read_text()
     assert "cancelled in Prefect" in tiny_search.log.read_text()
     wait_until(lambda: not tiny_search.processes(), seconds=30, what="no process")
