@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli_archive import pack, reindex, unpack
+from flows.cli_cluster import Cluster
 from flows.cli_cluster import app as cluster_app
 from flows.cli_errors import FAILURES, Options, errors
 from flows.cli_sweep import finish_sweep, sweep
@@ -67,14 +68,6 @@ Surrogate = Annotated[
 FullReference = Annotated[
     bool,
     typer.Option("--full-reference", help="Relax all sampling structures at the reference level too, and compare."),
-]
-Cluster = Annotated[
-    Path | None,
-    typer.Option(
-        "--cluster",
-        help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
-        show_default=False,
-    ),
 ]
 DryRun = Annotated[
     bool,

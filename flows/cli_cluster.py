@@ -15,6 +15,16 @@ from flows.cli_errors import FAILURES, errors
 
 app = typer.Typer(no_args_is_help=True, help="Profiles of clusters, and workers that several campaigns share.")
 
+Cluster = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster",
+        help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
+        show_default=False,
+    ),
+]
+"""Option of the commands that compute."""
+
 Profile = Annotated[
     Path, typer.Argument(metavar="PROFILE", help="YAML file, as in deployments/clusters.", show_default=False)
 ]

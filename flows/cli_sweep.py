@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from defect_surrogate.errors import StoppedError
+from flows.cli_cluster import Cluster
 from flows.cli_errors import FAILURES
 from flows.cluster.choice import on_cluster
 
@@ -23,14 +24,7 @@ def sweep(
         Path, typer.Argument(metavar="SETTINGS", help="YAML file of settings; see docs/reference.", show_default=False)
     ],
     out: Out,
-    cluster: Annotated[
-        Path | None,
-        typer.Option(
-            "--cluster",
-            help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
-            show_default=False,
-        ),
-    ] = None,
+    cluster: Cluster = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:

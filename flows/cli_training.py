@@ -52,14 +52,7 @@ def build_dataset(
         Path | None,
         typer.Option("--settings", "-s", help="YAML file of settings; see docs/reference.", show_default=False),
     ] = None,
-    cluster: Annotated[
-        Path | None,
-        typer.Option(
-            "--cluster",
-            help="Profile of a cluster, or folder of workers that run already; this machine when absent.",
-            show_default=False,
-        ),
-    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Relax all sampling structures of several hosts at the reference level, and evaluate strained bulk cells: training data.
 
