@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_cluster import Cluster
 from flows.cluster.choice import on_cluster
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result; made when missing.", show_default=False)]
