@@ -64,6 +64,7 @@ def _slurm(_profile: ClusterProfile, asked: ResourceClass, memory: int) -> dict[
     directives = [
         f"--nodes={asked.nodes}",
         f"--ntasks={asked.ranks}",
+        *([f"--ntasks-per-node={asked.ranks // asked.nodes}"] if asked.nodes > 1 else []),
         f"--cpus-per-task={asked.threads}",
         *([f"--gres=gpu:{asked.gpus}"] if asked.gpus else []),
         "--open-mode=append",
@@ -83,14 +84,19 @@ def _pbs(_profile: ClusterProfile, asked: ResourceClass, memory: int) -> dict[st
     return {
         "account": asked.account,
         "resource_spec": select,
-        "job_extra_directives": ["-r n", *asked.directives],
+        "job_extra_directives": [
+            *(["-l place=scatter"] if asked.nodes > 1 else []),  # else two chunks may share a node
+            "-r n",
+            *asked.directives,
+        ],
     }
 
 
 def _sge(profile: ClusterProfile, asked: ResourceClass, memory: int) -> dict[str, Any]:
     slots = asked.ranks * asked.threads
-    each = math.ceil(_megabytes(memory) * asked.nodes / slots)
+    each = memory * asked.nodes // slots // 1024**2  # no more in all than a node has
     directives = [
+        "-S /bin/bash",  # else a queue may have its own shell read the script
         f"-pe {profile.parallel_environment} {slots}",
         *([f"-l gpu={asked.gpus}"] if asked.gpus else []),
         "-r n",
@@ -107,7 +113,7 @@ def _lsf(_profile: ClusterProfile, asked: ResourceClass, memory: int) -> dict[st
     directives = [
         f"-n {slots}",
         f'-R "span[ptile={slots // asked.nodes}] rusage[mem={_megabytes(memory)}MB]"',
-        f"-M {_megabytes(memory)}MB",
+        f"-M {_megabytes(memory * asked.nodes)}MB",  # of a process or of the job, as the site has it: never too little
         *([f"-gpu num={asked.gpus}"] if asked.gpus else []),
         "-rn",
     ]

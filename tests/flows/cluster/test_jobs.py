@@ -66,3 +66,9 @@ def test_key_is_in_a_file_of_the_owner_and_in_no_script(templates, tmp_path):
 def test_hostile_folders_are_refused(templates, tmp_path, name):
     with pytest.raises(SettingsError, match="cannot stand in a job script"):
         script(read_profile(templates / "slurm.yaml"), "reference", tmp_path / name)
+
+
+def test_ranks_on_several_nodes_are_shared_out_evenly(tmp_path):
+    """By sbatch's manual ``--ntasks`` alone leaves that open, while ``--mem`` is of each node."""
+    profile = ClusterProfile.model_validate({"scheduler": "slurm", "reference": {"nodes": 2, "ranks": 96}})
+    assert "#SBATCH --ntasks-per-node=48\n" in script(profile, "reference", tmp_path)

@@ -8,7 +8,7 @@
 #BSUB -W 24:00
 #BSUB -n 96
 #BSUB -R "span[ptile=48] rusage[mem=171662MB]"
-#BSUB -M 171662MB
+#BSUB -M 343323MB
 #BSUB -rn
 umask 027
 export DEFECT_SURROGATE_JOB_ENDS=$(($(date +%s) + 86400))

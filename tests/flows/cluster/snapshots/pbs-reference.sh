@@ -7,6 +7,7 @@
 #PBS -l walltime=24:00:00
 #PBS -e /shared/run/workers/logs/
 #PBS -o /shared/run/workers/logs/
+#PBS -l place=scatter
 #PBS -r n
 umask 027
 export DEFECT_SURROGATE_JOB_ENDS=$(($(date +%s) + 86400))

@@ -3,13 +3,14 @@
 #$ -N defect-surrogate-reference
 #$ -q all.q
 #$ -P my-project
-#$ -l h_vmem=3815M
+#$ -l h_vmem=3814M
 #$ -l h_rt=24:00:00
 #$ -e /shared/run/workers/logs/
 #$ -o /shared/run/workers/logs/
 #$ -cwd
 #$ -j y
-#$ -pe mpi 40
+#$ -S /bin/bash
+#$ -pe smp 40
 #$ -r n
 umask 027
 export DEFECT_SURROGATE_JOB_ENDS=$(($(date +%s) + 86400))

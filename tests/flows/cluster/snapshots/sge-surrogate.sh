@@ -3,13 +3,14 @@
 #$ -N defect-surrogate-surrogate
 #$ -q gpu.q
 #$ -P my-project
-#$ -l h_vmem=3815M
+#$ -l h_vmem=3814M
 #$ -l h_rt=08:00:00
 #$ -e /shared/run/workers/logs/
 #$ -o /shared/run/workers/logs/
 #$ -cwd
 #$ -j y
-#$ -pe mpi 8
+#$ -S /bin/bash
+#$ -pe smp 8
 #$ -l gpu=1
 #$ -r n
 umask 027
