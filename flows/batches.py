@@ -85,7 +85,7 @@ class _Progress:
     hungry
         Names of units that need more memory.
     begun
-        Attempts that were seen when a worker was lost, by name of the unit.
+        Attempts that have been seen, by name of the unit.
     """
 
     batch: Batch
@@ -98,16 +98,21 @@ class _Progress:
 
     def take(self, outcome: Outcome) -> list[Group]:
         """Take in what became of a group; return what is to be tried again."""
-        found = [(work, self.archive.find(work.unit)) for work in outcome.group]
-        left = tuple(work for work, relaxation in found if relaxation is None)
-        for work, relaxation in found:
-            if relaxation is not None:
+        begun = {work.unit.name: self._had_begun(work) for work in outcome.group}
+        left = []
+        for work in outcome.group:
+            relaxation = self.archive.find(work.unit)
+            if relaxation is None and outcome.error is None:
+                relaxation = self.archive.find_late(work.unit)
+            if relaxation is None:
+                left.append(work)
+            else:
                 self.put(work, relaxation)
-        if isinstance(outcome.error, StoppedError) or not left:
+        if not left or (isinstance(outcome.error, StoppedError) and _stopped(self.batch, self.archive)):
             return []
         if len(outcome.group) > 1:  # which of them broke the group shows when each is alone
-            return [part for part in (left[::2], left[1::2]) if part]
-        return self._again(left[0], outcome)
+            return [tuple(part) for part in (left[::2], left[1::2]) if part]
+        return self._again(left[0], outcome, begun=begun[left[0].unit.name])
 
     def put(self, work: Work, relaxation: Relaxation) -> None:
         """Take in that a unit is finished."""
@@ -115,13 +120,12 @@ class _Progress:
         self.batch.results.put(work.unit.name, relaxation)
         logger.info("%s", finished_line(work.unit.name, relaxation, done=self.ended, total=self.total))
 
-    def _again(self, work: Work, outcome: Outcome) -> list[Group]:
+    def _again(self, work: Work, outcome: Outcome, *, begun: bool) -> list[Group]:
         name = work.unit.name
         error = outcome.error or ServiceError(f"{name}: its worker left no result")
         lost = isinstance(error, WorkerLostError)
         fate = self.batch.cluster.fate(self.batch.pool, outcome.worker) if lost else ""
-        progress, begun = self.archive.progress(work.unit), not lost or self._had_begun(work)
-        what = self.tries.next(name, error, fate=fate, progress=progress, begun=begun)
+        what = self.tries.next(name, error, fate=fate, progress=self.archive.progress(work.unit), begun=begun)
         if what == "again":
             logger.warning("%s: %s%s; tried again", name, error, f" (its job: {fate})" if fate else "")
             return [(work,)]
@@ -137,7 +141,7 @@ class _Progress:
         return []
 
     def _had_begun(self, work: Work) -> bool:
-        """Whether a worker that was lost had begun a unit; another campaign's may have killed it before."""
+        """Whether the worker that was given a unit has begun it; it may have been lost before."""
         now = self.archive.begun(work.unit, self.batch.driver.name)
         new = now - self.begun.get(work.unit.name, frozenset())
         self.begun[work.unit.name] = now
@@ -214,8 +218,8 @@ def _tell(batch: Batch, waiting: Waiting, before: str) -> str:
     words = batch.cluster.problem(batch.pool)
     if words:
         words = f"waits for workers: {words}"
-    elif waiting.elsewhere:
-        words = "waits for units that another campaign on this archive has begun"
+    elif waiting.only_elsewhere:
+        words = "waits for units that another campaign on this archive, or another part of this one, has begun"
     if words and words != before:
         logger.warning("%s: %s", batch.pool, words)
     return words

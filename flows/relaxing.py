@@ -51,14 +51,12 @@ class Relaxers:
         Whose archive units are looked up in, and published to.
     cluster
         Its workers.
-    driver
-        Gives the units out.
     retries
         Further tries of a unit that broke by no fault of its own.
     """
 
-    def __init__(self, folder: WorkFolder, cluster: Cluster, driver: Driver, retries: int) -> None:
-        self._folder, self._cluster, self._driver, self._retries = folder, cluster, driver, retries
+    def __init__(self, folder: WorkFolder, cluster: Cluster, retries: int) -> None:
+        self._folder, self._cluster, self._retries = folder, cluster, retries
         self._calls: list[tuple[threading.Thread, Results]] = []
         self._broke: set[tuple[str, str]] = set()
         self._checked: set[str] = set()
@@ -167,16 +165,17 @@ class Relaxers:
         losses, left = 0, list(missing)
         try:
             while left:
-                batch = Batch(
-                    works=tuple(left),
-                    retries=self._retries,
-                    pool=pool,
-                    cluster=self._cluster,
-                    driver=self._driver,
-                    results=results,
-                )
                 try:
-                    hungry = run(batch)
+                    with Driver(self._folder.archive.root) as driver:  # whose runs end with it, if Dask loses them
+                        batch = Batch(
+                            works=tuple(left),
+                            retries=self._retries,
+                            pool=pool,
+                            cluster=self._cluster,
+                            driver=driver,
+                            results=results,
+                        )
+                        hungry = run(batch)
                 except ClusterLostError as error:
                     still = [work for work in left if not results.has(work.unit.name)]
                     losses = losses + 1 if len(still) == len(left) else 1
@@ -217,18 +216,13 @@ def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
     place = None if workers.cluster is None else Path(workers.cluster)
     cluster = around or open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
     token = _around.set(cluster)
+    own, finished = Relaxers(folder, cluster, workers.retries), False
     try:
-        with (
-            Driver(folder.archive.root) as driver,
-            cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext(),
-        ):
-            own, finished = Relaxers(folder, cluster, driver, workers.retries), False
-            try:
-                yield own
-                finished = True
-            finally:
-                own.end(abandon=not finished)
+        with cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext():
+            yield own
+        finished = True
     finally:
+        own.end(abandon=not finished)
         _around.reset(token)
         if around is None:
             cluster.close()

@@ -8,6 +8,7 @@ its batch job ended: walltime, preemption, ``scancel``,    another job goes on f
 node                                                       any farther in ``INTERRUPTIONS`` jobs
 memory                                                     once more in a job with more, if the profile has one
 its worker was lost before it had begun                     as if its job had ended: another unit may have killed it
+its run was ended though nobody wants that                 as if its job had ended: its driver was asleep, and taken for dead
 its worker's process died                                  elsewhere, up to ``retries`` times; then it is quarantined
 anything else: disk, network, device                       elsewhere, up to ``retries`` times
 =========================================================  ====================================================================
@@ -57,6 +58,7 @@ class Tries:
         self._interrupted: Counter[str] = Counter()
         self._progress: dict[str, float] = {}
         self._had_more: set[str] = set()
+        self._begun: set[str] = set()
 
     def next(self, unit: str, error: Exception, *, fate: str = "", progress: float = 0.0, begun: bool = True) -> Next:
         """Decide about a unit that broke.
@@ -79,15 +81,17 @@ class Tries:
         str
             What is done.
         """
+        if begun:
+            self._begun.add(unit)
         if isinstance(error, MemoryExceededError) or (fate == OUT_OF_MEMORY and begun):
             return self._with_more(unit)
         lost = isinstance(error, WorkerLostError)
-        if isinstance(error, JobEndsError) or (lost and (fate in INTERRUPTED or not begun)):
+        if isinstance(error, (JobEndsError, StoppedError)) or (lost and (fate in INTERRUPTED or not begun)):
             farther = progress > self._progress.get(unit, 0.0)
             self._progress[unit] = max(progress, self._progress.get(unit, 0.0))
             self._interrupted[unit] = 0 if farther else self._interrupted[unit] + 1
             return "again" if self._interrupted[unit] < INTERRUPTIONS else "give up"
-        if isinstance(error, (InputError, ReferenceRunError, StoppedError)):
+        if isinstance(error, (InputError, ReferenceRunError)):
             return "give up"
         self._broke[unit] += 1
         return "again" if self._broke[unit] <= self._retries else "give up"
@@ -110,6 +114,8 @@ class Tries:
             One line.
         """
         how = f" (its job: {fate})" if fate else ""
+        if self._interrupted[unit] >= INTERRUPTIONS and unit not in self._begun:
+            return f"{error}{how}; {INTERRUPTIONS} workers in a row were lost before they had begun it"
         if self._interrupted[unit] >= INTERRUPTIONS:
             return f"{error}{how}; it came no farther in {INTERRUPTIONS} jobs: give them more walltime or memory"
         if isinstance(error, WorkerLostError) and fate not in (*INTERRUPTED, OUT_OF_MEMORY):

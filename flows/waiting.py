@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.relaxation import Relaxation
@@ -13,7 +13,9 @@ Group = tuple[Work, ...]
 """Units that one worker relaxes together, in one task."""
 
 ASKED_EVERY = 5.0
-"""Seconds between two looks for what other campaigns have finished (our choice)."""
+"""Seconds between two looks for units that other campaigns have begun (our choice)."""
+LOOKED_EVERY = 60.0
+"""Seconds between two looks for units that wait for a worker, and may have been finished by others (our choice)."""
 
 
 class Waiting:
@@ -32,28 +34,28 @@ class Waiting:
     """
 
     def __init__(self, groups: Iterable[Group], archive: Archive, driver: Driver, demand: Demand) -> None:
-        self._groups, self._elsewhere = deque(groups), deque[Work]()
+        self._groups, self._elsewhere = deque(groups), deque[Group]()
         self._archive, self._driver, self._demand = archive, driver, demand
-        self._asked = 0.0
+        self._asked = self._looked = time.monotonic()
 
     def __bool__(self) -> bool:
         return bool(self._groups or self._elsewhere)
 
     @property
-    def elsewhere(self) -> int:
-        """How many units another campaign has begun."""
-        return len(self._elsewhere)
+    def only_elsewhere(self) -> bool:
+        """Whether other campaigns have begun all that is left."""
+        return bool(self._elsewhere) and not self._groups
 
     def take(self) -> Group | None:
         """Take a group for a worker that is free; None if none is, or if others have begun all that is left."""
         if not self._groups or not self._demand.take():
             return None
         while self._groups:
-            mine: list[Work] = []
-            for work in self._groups.popleft():
-                (mine if self._driver.claim(work.unit) else self._elsewhere).append(work)
+            mine, theirs = _parted(self._groups.popleft(), lambda work: self._driver.claim(work.unit))
+            if theirs:
+                self._elsewhere.append(theirs)
             if mine:
-                return tuple(mine)
+                return mine
             self._demand.change(-1)
         self._demand.spare()
         return None
@@ -71,25 +73,46 @@ class Waiting:
         self._demand.change(len(self._groups) - before)
 
     def found(self) -> list[tuple[Work, Relaxation]]:
-        """Look for what others have begun: return what is finished; what they have left is waiting for a worker again."""
-        if not self._elsewhere or time.monotonic() - self._asked < ASKED_EVERY:
-            return []
-        self._asked = time.monotonic()
-        finished, left = [], []
-        for _ in range(len(self._elsewhere)):
-            work = self._elsewhere.popleft()
-            relaxation = self._archive.find(work.unit)
-            if relaxation is not None:
-                finished.append((work, relaxation))
-            elif self._driver.claim(work.unit):
-                left.append((work,))
-            else:
-                self._elsewhere.append(work)
-        self.again(left)
+        """Return what other campaigns have finished meanwhile; what they have left waits for a worker again."""
+        now, finished = time.monotonic(), list[tuple[Work, Relaxation]]()
+        if self._elsewhere and now - self._asked > ASKED_EVERY:
+            self._asked, before = now, list(self._elsewhere)
+            self._elsewhere.clear()
+            for group in (self._unfinished(group, finished) for group in before):
+                theirs, left = _parted(group, lambda work: self._driver.is_elsewhere(work.unit))
+                if theirs:
+                    self._elsewhere.append(theirs)
+                if left:
+                    self.again([left])
+        if self._groups and now - self._looked > LOOKED_EVERY:
+            self._looked, queued = now, list(self._groups)
+            self._groups.clear()
+            self._groups.extend(left for group in queued if (left := self._unfinished(group, finished)))
+            self._demand.change(len(self._groups) - len(queued))
         return finished
+
+    def _unfinished(self, group: Group, finished: list[tuple[Work, Relaxation]]) -> Group:
+        """Return what is left of a group, and add to a list what is not."""
+        left = []
+        for work in group:
+            there = self._archive.path(work.unit).is_dir()  # a look-up proper costs a hundred times as much
+            relaxation = self._archive.find(work.unit) if there else None
+            if relaxation is None:
+                left.append(work)
+            else:
+                finished.append((work, relaxation))
+        return tuple(left)
 
     def clear(self) -> None:
         """Give nothing out any more."""
         self._demand.change(-len(self._groups))
         self._groups.clear()
         self._elsewhere.clear()
+
+
+def _parted(group: Group, condition: Callable[[Work], bool]) -> tuple[Group, Group]:
+    """Part a group by a condition: those of which it is true, and those of which it is not."""
+    parts: tuple[list[Work], list[Work]] = [], []
+    for work in group:
+        parts[not condition(work)].append(work)
+    return tuple(parts[0]), tuple(parts[1])

@@ -61,7 +61,7 @@ def note_end(path: Path, error: BaseException) -> None:
     """Add to the note of an attempt that it broke, and how; and whether what it had done could not be archived."""
     kept = not isinstance(error, ArchiveError)
     note = read_note(path) | {"ended": utc_now(), "error": repr(error), "kept": kept}
-    durable.write_synced(path / "attempt.json", json.dumps(note))
+    durable.replace(path / "attempt.json", json.dumps(note).encode())  # a full disk leaves the old one
 
 
 def read_note(path: Path) -> dict[str, Any]:

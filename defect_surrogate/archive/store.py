@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Relaxation, Unit
 
 logger = logging.getLogger(__name__)
+
+LATE_SECONDS = 60.0
+"""Longest time for which an NFS client believes that something is not there (nfs(5), ``acdirmax``)."""
 
 
 class Archive:
@@ -81,6 +86,20 @@ class Archive:
         if record.key != unit.key:
             raise ArchiveError(f"{path}: holds key {record.key}, not {unit.key}")
         return record.relaxation
+
+    def find_late(self, unit: Unit) -> Relaxation | None:
+        """Return what ``find`` does, after a while if need be: a network file system may be late to show what was published."""
+        began = time.monotonic()
+        while True:
+            folder = self.root / "units"
+            for part in unit.name.split("/"):
+                with contextlib.suppress(OSError):
+                    os.listdir(folder)  # has the server asked
+                folder /= part
+            relaxation = self.find(unit)
+            if relaxation is not None or time.monotonic() - began > LATE_SECONDS:
+                return relaxation
+            time.sleep(LATE_SECONDS / 30)
 
     def read_frames(self, unit: Unit) -> tuple[Frame, ...]:
         """Read the frames of a finished unit.

@@ -1,17 +1,12 @@
-"""What differs between batch systems: how a job asks for its resources, and how one learns what has become of it.
+"""What differs between batch systems: how a job asks for its resources, and the words with which one asks for jobs.
 
 Scripts are made, submitted and cancelled by dask-jobqueue (https://jobqueue.dask.org), one Dask worker in each job. What it
 renders for one worker with many cores is not what MPI needs, so ranks and threads are asked for here, in the words of the
 manuals of Slurm (sbatch), OpenPBS (qsub, select statements), Grid Engine (qsub, parallel environments) and LSF (bsub).
 """
 
-import asyncio
-import getpass
 import math
-import re
-import subprocess
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +17,6 @@ from dask_jobqueue.sge import SGEJob
 from dask_jobqueue.slurm import SLURMJob
 
 from flows.cluster.profile import ClusterProfile, ResourceClass
-
-QUERY_SECONDS = 60.0
-"""Longest wait for an answer of a batch system (our choice)."""
-CANCELLED_AGAIN = 1.0
-"""Seconds between two attempts to cancel a job (our choice)."""
-STATE_SECONDS = 3.0
-"""Longest wait for the end of a job whose worker was lost (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -167,105 +155,3 @@ def walltime_text(seconds: int, scheduler: str) -> str:
         minutes = math.ceil(seconds / 60)
         return f"{minutes // 60:02d}:{minutes % 60:02d}"
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def ask(command: Sequence[str]) -> str | None:
-    """Ask a batch system something.
-
-    Parameters
-    ----------
-    command
-        Words.
-
-    Returns
-    -------
-    str or None
-        Its answer; None if it does not answer, which says nothing about the jobs.
-    """
-    try:
-        answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=QUERY_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    nothing = "No unfinished job found" in answer.stderr  # LSF says that there is none in this way
-    return answer.stdout if answer.returncode == 0 or nothing else None
-
-
-async def cancel(system: BatchSystem, jobs: Iterable[str], *, seconds: float) -> set[str]:
-    """Cancel jobs, again until the batch system does not list them any more.
-
-    Parameters
-    ----------
-    system
-        Of the jobs.
-    jobs
-        Their ids.
-    seconds
-        Longest time for it.
-
-    Returns
-    -------
-    set of str
-        Those that may still be there.
-    """
-    left, began = {job for job in jobs if job.isdigit()}, time.monotonic()
-    while left:
-        answer = await asyncio.to_thread(ask, system.list_jobs(getpass.getuser()))
-        if answer is not None:
-            left &= system.read_jobs(answer)
-        calls = (asyncio.wait_for(system.job._close_job(job, system.job.cancel_command), QUERY_SECONDS) for job in left)
-        await asyncio.gather(*calls, return_exceptions=True)  # whether they are gone is asked
-        if not left or time.monotonic() - began >= seconds:
-            break
-        await asyncio.sleep(CANCELLED_AGAIN)
-    return left
-
-
-IN_LOGS = {
-    "OUT_OF_MEMORY": re.compile(
-        r"exceeded (job )?memory limit|oom.?kill|TERM_MEMLIMIT|mem \S+ exceeded limit", re.IGNORECASE
-    ),
-    "TIMEOUT": re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \S+ exceeded limit", re.IGNORECASE),
-    "PREEMPTED": re.compile(r"DUE TO PREEMPTION|TERM_PREEMPT"),
-}
-"""What Slurm, LSF and PBS write into the log of a job that they end, by the state that it means."""
-
-
-def state_in_log(text: str) -> str:
-    """Say how a job ended by the end of its log.
-
-    Parameters
-    ----------
-    text
-        What it wrote last.
-
-    Returns
-    -------
-    str
-        A state in Slurm's words; empty if the log does not say.
-    """
-    return next((state for state, words in IN_LOGS.items() if words.search(text)), "")
-
-
-def job_state(system: BatchSystem, job: str) -> str:
-    """Ask what has become of a job, for a few seconds if it has just lost its worker.
-
-    Parameters
-    ----------
-    system
-        Of the job.
-    job
-        Its id.
-
-    Returns
-    -------
-    str
-        A state in Slurm's words, e.g. ``TIMEOUT``, ``OUT_OF_MEMORY``, ``RUNNING``; empty if the batch system does not say.
-    """
-    state, began = "", time.monotonic()
-    while system.describe and time.monotonic() - began < STATE_SECONDS:
-        found = re.search(r"JobState=(\w+)", ask([*system.describe, job]) or "")
-        state = found[1] if found else ""
-        if state not in ("RUNNING", "COMPLETING"):
-            break
-        time.sleep(0.5)
-    return state

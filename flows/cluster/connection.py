@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from defect_surrogate.errors import ClusterLostError, ServiceError
-from flows.cluster.batch_systems import BATCH_SYSTEMS, job_state, state_in_log
+from flows.cluster.batch_systems import BATCH_SYSTEMS
 from flows.cluster.crew import Crew
 from flows.cluster.jobs import Place, tail
 from flows.cluster.process import end, read_state, start_process, wait_for
 from flows.cluster.profile import ClusterProfile, read_profile
+from flows.cluster.queue import job_state, state_in_log
 from flows.cluster.serve import CONNECTION, PROFILE, write_profile
 
 logger = logging.getLogger(__name__)

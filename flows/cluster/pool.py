@@ -22,9 +22,10 @@ from dask_jobqueue.core import Job
 from distributed import Scheduler
 
 from defect_surrogate.errors import SettingsError
-from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem, ask, cancel
+from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem
 from flows.cluster.jobs import LocalJob, Place, batch_job, tail
 from flows.cluster.profile import ClusterProfile, Jobs, Level
+from flows.cluster.queue import MISSED, ask, cancel, request_end, still_listed
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ PERIOD = 2.0
 """Seconds between two comparisons of the jobs there are with those there should be (our choice)."""
 LOCAL_PERIOD = 0.2
 """The same on this machine, where looking costs nothing (our choice)."""
-MISSED = 2
-"""Answers in a row without a job after which it has ended: one may be empty by mistake (our choice)."""
 CALL_SECONDS = 120.0
 """Longest wait for a batch system that is given a job (our choice)."""
 LEAVE_SECONDS = 40.0
@@ -104,7 +103,8 @@ class Pool:
     memory: int | None = None
     problem: str = ""
     _jobs: dict[str, _Running] = field(default_factory=dict)
-    _leaving: set[str] = field(default_factory=set)
+    _leaving: dict[str, int] = field(default_factory=dict)
+    _cancelled: float = -math.inf
     _number: int = 0
     _failed_starts: int = 0
     _not_before: float = 0.0
@@ -170,7 +170,7 @@ class Pool:
         given_back = (self._give_back(name, closing=True) for name in list(self._jobs))
         await asyncio.gather(*given_back, return_exceptions=True)
         if self._system is not None:
-            self._leaving = await cancel(self._system, self._leaving, seconds=LEAVE_SECONDS)
+            self._leaving = dict.fromkeys(await cancel(self._system, self._leaving, seconds=LEAVE_SECONDS), 0)
         with contextlib.suppress(Exception):
             await self._scheduler.close()
 
@@ -215,7 +215,10 @@ class Pool:
             self._queue = None if answer is None else self._system.read_jobs(answer)
             self._asked = now
             if self._queue is not None and self._leaving:
-                self._leaving = await cancel(self._system, self._leaving & self._queue, seconds=0.0)
+                self._leaving = still_listed(self._leaving, self._queue)
+                if self._leaving and now - self._cancelled > RETRY_SECONDS:
+                    self._cancelled = now
+                    await asyncio.to_thread(request_end, self._system, self._leaving)
             if answer is None:
                 self.problem = (
                     f"the batch system does not answer: {' '.join(self._system.list_jobs(getpass.getuser()))}"
@@ -283,7 +286,7 @@ class Pool:
             if address is not None:
                 await self._scheduler.retire_workers(workers=[address], close_workers=True, stimulus_id="given-back")
         if self._system is not None:
-            self._leaving.add(one.job.job_id)
+            self._leaving[one.job.job_id] = 0
         try:
             await asyncio.wait_for(one.job.close(), CALL_SECONDS)
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -15,8 +15,7 @@ from flows.cluster.serve import CONNECTION, DETACHED, STATE
 START_SECONDS = 120.0
 """Longest wait for the process to be ready (our choice)."""
 SILENT_SECONDS = 300.0
-"""Seconds without a new state after which a process of another machine is taken for dead; its loop may wait for a batch system
-that does not answer (our choice)."""
+"""Seconds without a sign of life after which a process is taken for dead (our choice)."""
 STOP_SECONDS = 120.0
 """Longest wait for its end, in which it cancels the jobs (our choice)."""
 
@@ -106,14 +105,13 @@ def served_on(folder: Path) -> str | None:
     Returns
     -------
     str or None
-        Of this machine, if the process lives; of another, if the process has written its state lately.
+        If the process has shown a sign of life lately, and, on this machine, lives.
     """
     try:
         connection = json.loads((folder / CONNECTION).read_text(encoding="utf-8"))
         host, pid = str(connection["host"]), int(connection["pid"])
         if host == socket.gethostname():
             os.kill(pid, 0)
-            return host
         (now := folder / ".now").touch()  # by the clock of the file system
         return host if now.stat().st_mtime - (folder / STATE).stat().st_mtime < SILENT_SECONDS else None
     except (OSError, ValueError, KeyError):

@@ -23,14 +23,17 @@ from pathlib import Path
 import dask
 import yaml
 
-from flows.cluster.batch_systems import BATCH_SYSTEMS, cancel
+from flows.cluster.batch_systems import BATCH_SYSTEMS
 from flows.cluster.jobs import LOGS, NAME, Place, quieten_distributed
 from flows.cluster.pool import LEAVE_SECONDS, LOCAL_PERIOD, PERIOD, Pool
 from flows.cluster.profile import ClusterProfile, read_profile
+from flows.cluster.queue import cancel
 
 PROFILE, CONNECTION, STATE, JOBS = "profile.yaml", "cluster.json", "state.json", "jobs.json"
 END = "END"
 """File in the folder by which the process is told to end, from any machine."""
+SIGN_SECONDS = 20.0
+"""Seconds between two signs of life (our choice)."""
 MORE_MEMORY = "reference-more-memory"
 """Pool of the jobs for units that ran out of memory."""
 DETACHED = "--detached"
@@ -110,7 +113,9 @@ async def serve(folder: Path, *, detached: bool) -> None:
         "host": socket.gethostname(),
         "addresses": addresses,
     }
+    _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
     _write(folder / CONNECTION, json.dumps(connection))
+    sign = asyncio.create_task(_show_life(folder / STATE))
     try:
         while not ending.is_set() and not (folder / END).exists():
             try:
@@ -124,12 +129,21 @@ async def serve(folder: Path, *, detached: bool) -> None:
                 await asyncio.wait_for(ending.wait(), PERIOD if profile.scheduler in BATCH_SYSTEMS else LOCAL_PERIOD)
     finally:
         (folder / CONNECTION).unlink(missing_ok=True)
+        sign.cancel()
         await asyncio.gather(*(pool.close() for pool in pools.values()))
         _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
         for name in (STATE, END):
             (folder / name).unlink(missing_ok=True)
         place.clean()
         shutil.rmtree(folder / "dask", ignore_errors=True)
+
+
+async def _show_life(state: Path) -> None:
+    """Touch the state, also while a batch system is slow to answer, or the disk is full."""
+    while True:
+        await asyncio.sleep(SIGN_SECONDS)
+        with contextlib.suppress(OSError):
+            os.utime(state)
 
 
 def _wait_for_parent(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:

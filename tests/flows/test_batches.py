@@ -207,6 +207,25 @@ def test_a_unit_is_not_blamed_for_a_worker_that_died_before_it_began(cluster_cry
     assert found == [("a", True)]
 
 
+def test_attempts_of_a_group_that_broke_are_not_held_against_its_members(cluster_crystal, tmp_path, relax):
+    archive, tries = Archive(tmp_path), []
+
+    def outcomes(waiting, _):
+        while waiting:
+            group = waiting.take()
+            tries.append(group)
+            if len(group) > 1:
+                a_try(archive, group)
+            if len(group) > 1 or len(tries) < 4:  # the members' workers die before they begin
+                yield Outcome(group, WorkerLostError("its worker was lost"), "w-1")
+            else:
+                archive.publish(group[0].unit, finished(cluster_crystal))
+                yield Outcome(group, None)
+
+    found, _ = relax(works(cluster_crystal, "a", "b"), outcomes)
+    assert sorted(found) == [("a", True), ("b", True)]
+
+
 def test_what_another_campaign_finishes_is_a_result_of_this_one(cluster_crystal, tmp_path, relax, monkeypatch):
     monkeypatch.setattr("flows.waiting.ASKED_EVERY", 0.0)
     archive, asked = Archive(tmp_path), works(cluster_crystal, "a")

@@ -37,7 +37,7 @@ def test_workers_are_started_once_and_ended(run, tmp_path):
     assert set(json.loads(state.stdout)) == {"surrogate", "reference"}
     assert "reference                0 workers, 0 jobs wait, 0 wanted" in run("status", folder).stdout
     assert "ended" in run("stop", folder).stdout
-    assert {path.name for path in folder.iterdir()} == {"logs", "profile.yaml", "serve.log"}  # no key either
+    assert {path.name for path in folder.iterdir()} == {".now", "logs", "profile.yaml", "serve.log"}  # no key either
     assert run("stop", folder).exit_code != 0
 
 

@@ -28,9 +28,7 @@ def until_given_up(tries: Tries, error: Exception, **more) -> int:
     return count
 
 
-@pytest.mark.parametrize(
-    "error", [ReferenceInputError, PotentialError, ReferenceRunError, ReferenceDivergedError, StoppedError]
-)
+@pytest.mark.parametrize("error", [ReferenceInputError, PotentialError, ReferenceRunError, ReferenceDivergedError])
 def test_what_would_break_alike_is_tried_once(error):
     assert until_given_up(Tries(2, more_memory=True), error("no")) == 1
 
@@ -81,4 +79,8 @@ def test_units_are_counted_apart():
 def test_a_worker_lost_before_a_unit_had_begun_is_not_the_units_fault(fate):
     tries, error = Tries(0, more_memory=True), WorkerLostError("lost")
     assert until_given_up(tries, error, fate=fate, begun=False) == INTERRUPTIONS
-    assert "came no farther in 5 jobs" in tries.words(UNIT, error, fate)
+    assert "5 workers in a row were lost before they had begun it" in tries.words(UNIT, error, fate)
+
+
+def test_a_run_that_was_ended_though_nobody_wants_that_is_tried_again():
+    assert until_given_up(Tries(0, more_memory=True), StoppedError("its driver was taken for dead")) == INTERRUPTIONS

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -66,22 +67,58 @@ def test_a_driver_that_was_killed_holds_nothing_and_its_work_ends(root, unit):
         assert not other.claim(unit)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
+        assert not Archive(root).stop_requested(name)  # its worker may as well go on while nobody else is at it
         assert other.claim(unit)
-        assert not Archive(root).stop_requested(name)  # a worker may as well finish what nobody else does
-    with Driver(root):
         assert Archive(root).stop_requested(name)
+
+
+def test_files_of_killed_drivers_are_cleared_and_others_left(root):
+    dead = root / "drivers" / f"{socket.gethostname()}-{2**22 + 1}-0123abcd"
+    Driver(root).__enter__().__exit__(None, None, None)
+    dead.touch()
+    (root / "drivers" / "@eaDir").mkdir()  # of a file server
+    with Driver(root) as driver:
+        assert {path.name for path in (root / "drivers").iterdir()} == {driver.name, "@eaDir"}
+
+
+def test_a_claim_of_a_driver_that_was_first_is_put_back(root, unit, monkeypatch):
+    """Both find the claim of a dead driver; one takes it between the other's look and its rename."""
+    with Driver(root) as one, Driver(root) as other:
+        claim = one._claim_of(unit)
+        claim.symlink_to("dead-1-0123abcd")
+        take_from = one._take_from
+
+        def late(path, owner):
+            if not other.is_elsewhere(unit):
+                assert other.claim(unit)
+            take_from(path, owner)
+
+        monkeypatch.setattr(one, "_take_from", late)
+        monkeypatch.setattr(other, "is_elsewhere", lambda _: os.readlink(claim) == other.name)
+        assert not one.claim(unit)
+        assert os.readlink(claim) == other.name
+        assert [path for path in (root / "claims").iterdir() if path != claim] == []
+
+
+def test_a_driver_that_was_asleep_is_there_again_when_it_gives_something_out(root, unit):
+    archive = Archive(root)
+    with Driver(root) as driver:
+        (root / "drivers" / driver.name).unlink()  # taken for dead
+        assert archive.stop_requested(driver.name)
+        assert driver.claim(unit)
+        assert not archive.stop_requested(driver.name)
 
 
 def test_a_driver_of_another_machine_is_dead_when_it_has_been_silent_for_long(root, unit):
     with Driver(root) as driver:
         far = root / "drivers" / "elsewhere-1-0123abcd"
-        (root / "claims" / unit.key).symlink_to(far.name)
+        driver._claim_of(unit).symlink_to(far.name)
         far.touch()
         assert not driver.claim(unit)
         seen = far.stat().st_mtime
         os.utime(far, (seen, seen - module.SILENT_SECONDS - 60))
         assert driver.claim(unit)
-        assert far.exists()  # it may only have been asleep
+        assert not far.exists()  # what its workers do, ends
 
 
 def test_a_driver_shows_that_it_lives(root, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defect_surrogate.archive import Archive, reindex
+from defect_surrogate.archive import Archive, reindex, store
 from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 
@@ -51,6 +51,14 @@ def test_what_is_published_is_found_again(archive, unit):
     assert found.structure == unit.structure
     assert found.provenance == relaxation(unit.structure).provenance
     assert found.frames == ()
+
+
+def test_what_a_file_system_shows_late_is_waited_for(archive, unit, monkeypatch):
+    monkeypatch.setattr(store, "LATE_SECONDS", 1.0)
+    assert archive.find_late(unit) is None
+    found, answers = archive.publish(unit, relaxation(unit.structure)), iter([None, None])
+    monkeypatch.setattr(archive, "find", lambda one: next(answers, found) if one == unit else None)
+    assert archive.find_late(unit) == found
 
 
 def test_siblings_are_of_the_same_defect_and_level(archive, unit):

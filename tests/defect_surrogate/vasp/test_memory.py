@@ -52,7 +52,7 @@ def test_version_one_counts_each_step_for_itself(groups):
 
 def test_where_the_kernel_does_not_say_it_is_none(groups):
     assert memory.processes_killed_for_memory() == 0
-    groups(["0::/user.slice", "1:name=systemd:/"], {})
+    groups(["0::/user.slice", "4:memory:/user.slice"], {"user.slice/memory.events": EVENTS.format(7)})  # others' too
     assert memory.processes_killed_for_memory() == 0
 
 
