@@ -123,3 +123,11 @@ def test_a_reference_job_imports_nothing_heavy():
     code = f"import sys, flows.reference_level; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_takes_ctrl_c_away():
+    """dask-jobqueue would have it end a campaign with exit code 0."""
+    code = "import signal, flows.relaxing; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background shell ignores it
+    done = subprocess.run([sys.executable, "-c", reset + code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "True"

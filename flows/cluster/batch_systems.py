@@ -10,12 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dask_jobqueue.core import Job
-from dask_jobqueue.lsf import LSFJob
-from dask_jobqueue.pbs import PBSJob
-from dask_jobqueue.sge import SGEJob
-from dask_jobqueue.slurm import SLURMJob
-
+from flows.cluster.job_classes import Job, LSFJob, PBSJob, SGEJob, SLURMJob
 from flows.cluster.profile import ClusterProfile, ResourceClass
 
 

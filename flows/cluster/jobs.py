@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dask_jobqueue.core import Job
 from distributed.security import Security
 
 from defect_surrogate.errors import SettingsError
 from flows.cluster.batch_systems import BATCH_SYSTEMS, walltime_text
+from flows.cluster.job_classes import Job
 from flows.cluster.profile import ClusterProfile, Level, ResourceClass
 from tasks.job import JOB_ENDS
 

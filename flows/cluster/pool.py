@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dask_jobqueue.core import Job
 from distributed import Scheduler
 
 from defect_surrogate.errors import SettingsError
 from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem
+from flows.cluster.job_classes import Job
 from flows.cluster.jobs import LocalJob, Place, batch_job, tail
 from flows.cluster.profile import ClusterProfile, Jobs, Level
 from flows.cluster.queue import MISSED, ask, cancel, request_end, still_listed

@@ -1,6 +1,7 @@
 """Campaigns that are harmed, one fault each, and what became of them."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from campaigns import Campaign, until
 from harm import HARM, kill_driver
 from slurm import free_port
+from tiny_search import COMMAND
 
 CELLS = 8
 """Units of a campaign that is harmed."""
@@ -157,6 +159,33 @@ def two_campaigns(make: Make) -> Told:
     return told(one, began, f"{one.log.count('another campaign') + other.log.count('another campaign')} of them waited")
 
 
+def cancelled_unheard(make: Make) -> Told:
+    """A campaign interrupted while the batch system answers nobody; its jobs wait in the queue."""
+    one, began = make(cells=CELLS), time.monotonic()
+    one.slurm.run("scontrol", "update", "PartitionName=cpu", "State=DOWN")
+    try:
+        driver = one.start()
+        until(lambda: one.jobs("PENDING"), "a waiting job")
+        one.slurm.kill("slurmctld")
+        os.kill(driver.pid, signal.SIGINT)
+        assert one.wait(driver) == 130, one.log[-3000:]
+        noted = set(json.loads((one.run / "workers" / "jobs.json").read_text())["jobs"])
+        one.slurm.start_controller()
+        until(lambda: set(one.jobs()) == noted, "the jobs in the queue")
+        environment = os.environ | one.slurm.environment
+        subprocess.run(
+            [*COMMAND, "cancel", str(one.run)], check=True, capture_output=True, env=environment, timeout=120
+        )
+        until(lambda: not one.jobs(), "no job", 30)
+        assert not (one.run / "workers" / "jobs.json").exists()
+    finally:
+        until(
+            lambda: one.slurm.run("scontrol", "update", "PartitionName=cpu", "State=UP") or one.slurm.jobs() == [], "it"
+        )
+    assert one.wait(one.start()) == 0, one.log[-3000:]
+    return told(one, began, f"{len(noted)} jobs were noted, and cancelled by the next cancel; resumed")
+
+
 def full_disk(make: Make) -> Told:
     """A disk that is full for a while."""
     one, began = make(cells=CELLS), time.monotonic()
@@ -239,6 +268,7 @@ STORIES: dict[str, Callable[[Make], Told]] = {
     "TIMEOUT with continuation": walltime,
     "OUT_OF_MEMORY": memory,
     "Prefect server killed and restarted": prefect_killed,
+    "cancelled while the batch system is stopped": cancelled_unheard,
     "full disk": full_disk,
     "vasprun.xml truncated": partial(spoilt, fault="truncated-vasprun.xml@1"),
     "OUTCAR truncated": partial(spoilt, fault="truncated-OUTCAR@1"),
@@ -261,6 +291,7 @@ EXPECTED: dict[str, str] = {
     "TIMEOUT with continuation": "the next job goes on from the last ionic step",
     "OUT_OF_MEMORY": "once more in a job with more memory",
     "Prefect server killed and restarted": "the driver waits for it, or ends and is resumed",
+    "cancelled while the batch system is stopped": "jobs that wait are noted, and cancelled when it is back",
     "full disk": "nothing half-written is archived; resumed when there is room",
     "vasprun.xml truncated": "refused; computed when asked again",
     "OUTCAR truncated": "refused; computed when asked again",
