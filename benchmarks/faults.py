@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "services"), str(ROOT)]
 
+import pytest  # noqa: E402
 from campaigns import campaign  # noqa: E402
 from faults import CELLS, EXPECTED, STORIES, Told, unharmed  # noqa: E402
 from slurm import Slurm  # noqa: E402
@@ -65,7 +66,7 @@ def main() -> None:
                         "seconds_more": round(told.seconds - plain.seconds, 1),
                         "note": told.note,
                     }
-                except Exception as error:
+                except (Exception, pytest.fail.Exception) as error:
                     traceback.print_exc()
                     row = {"fault": name, "lost": None, "twice": None, "believed_wrong": None, "seconds_more": None}
                     row["note"] = f"not as expected: {type(error).__name__}: {str(error)[:300]}"

@@ -179,9 +179,7 @@ def cancelled_unheard(make: Make) -> Told:
         until(lambda: not one.jobs(), "no job", 30)
         assert not (one.run / "workers" / "jobs.json").exists()
     finally:
-        until(
-            lambda: one.slurm.run("scontrol", "update", "PartitionName=cpu", "State=UP") or one.slurm.jobs() == [], "it"
-        )
+        one.slurm.run("scontrol", "update", "PartitionName=cpu", "State=UP")
     assert one.wait(one.start()) == 0, one.log[-3000:]
     return told(one, began, f"{len(noted)} jobs were noted, and cancelled by the next cancel; resumed")
 
