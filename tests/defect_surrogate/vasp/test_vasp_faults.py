@@ -1,5 +1,6 @@
 """Every handler that is enabled fires on a fault of the real vasp-xtb, and the relaxation then ends in the same minimum."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -55,22 +56,33 @@ def test_handlers_mend_what_they_are_for(relax, finished, fault, incar, said):
     assert said.lower() in relaxation.provenance.corrections[0].lower()
 
 
-def test_a_frozen_run_is_ended_and_begun_again(relax, finished, tmp_path, monkeypatch):
-    """vasp.out is made to look as old as half an hour, once the run hangs."""
-    output = tmp_path / "run" / "vasp.out"
+@pytest.fixture
+def ageing(tmp_path, monkeypatch):
+    """Makes vasp.out look as old as half an hour, whenever the run hangs."""
+    output, over = tmp_path / "run" / "vasp.out", threading.Event()
+    monkeypatch.setattr("defect_surrogate.vasp.run.MONITORING_STAND_IN", 1.0)
 
     def age():
-        while not (tmp_path / "run" / "FAULTS").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
-        old = time.time() - 3600
-        os.utime(output, (old, old))
+        while not over.wait(0.05):
+            with contextlib.suppress(OSError):
+                now = time.time()
+                if (tmp_path / "run" / "FAULTS").exists() and 0.5 < now - output.stat().st_mtime < 10:
+                    os.utime(output, (now - 3600, now - 3600))
 
-    monkeypatch.setattr("defect_surrogate.vasp.run.MONITORING_STAND_IN", 1.0)
     thread = threading.Thread(target=age)
     thread.start()
-    relaxation = relax("hang@2")
+    yield
+    over.set()
     thread.join()
+
+
+def test_a_run_that_freezes_again_is_given_up(relax, ageing):
+    with pytest.raises(ReferenceRunError, match="FrozenJob"):
+        relax("hang@2x9")
+
+
+def test_a_frozen_run_is_ended_and_begun_again(relax, finished, ageing):
+    relaxation = relax("hang@2")
     assert relaxation.converged
     assert relaxation.energy == pytest.approx(finished[1].energy, abs=2e-3)
     assert any(
