@@ -76,8 +76,8 @@ OUTPUTS = ("vasprun.xml", "OUTCAR", "OSZICAR", "XDATCAR", "STOPCAR")
 
 _CHANGES_THE_ENERGY = ("tet", "dentet", "algo_tet", "real_optlay", "rspher", "nicht_konv", "subspacematrix")
 _MOST: dict[type[ErrorHandler], int] = {FrozenJobErrorHandler: 1, StdErrHandler: 2, PotimErrorHandler: 3}
-"""Corrections by one handler, where another costs hours or cannot help (our choice): a run that has frozen twice will a third time,
-after six more hours. ``reference.max_errors`` limits those of all; the other handlers run out of remedies."""
+"""Corrections by one handler, where another costs hours or cannot help (our choice): a run that has frozen twice will a third
+time, after six more hours. ``reference.max_errors`` limits those of all; the other handlers run out of remedies."""
 _FALLEN_STEPS = 3
 """Ionic steps in a row; one alone can be the trial of a line search."""
 _IONIC_ENERGY = re.compile(r"F=\s*([-+.\dE]+)")
