@@ -248,13 +248,18 @@ class Pool:
             job = self._job(name)
             await asyncio.wait_for(job.start(), CALL_SECONDS)
         except (RuntimeError, ValueError, OSError, TimeoutError, SettingsError) as error:
-            self._failed_starts += 1
+            self._failed_starts += await self._answers()  # a batch system that is not there may come back
             self.problem = f"cannot submit a job: {' '.join(str(error).split())}"
             logger.error("%s: %s", self.name, self.problem)
             return False
         self._jobs[name] = _Running(job, now)
         logger.info("%s: job %s submitted", name, job.job_id)
         return True
+
+    async def _answers(self) -> bool:
+        if self._system is None:
+            return True
+        return await asyncio.to_thread(ask, self._system.list_jobs(getpass.getuser())) is not None
 
     def _job(self, name: str) -> Job | LocalJob:
         address = str(self._scheduler.address)

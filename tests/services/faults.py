@@ -165,9 +165,10 @@ def cancelled_unheard(make: Make) -> Told:
     one.slurm.run("scontrol", "update", "PartitionName=cpu", "State=DOWN")
     try:
         driver = one.start()
-        until(lambda: one.jobs("PENDING"), "a waiting job")
+        until(lambda: len(one.jobs("PENDING")) == 2, "both jobs waiting")
+        time.sleep(5)  # until sbatch has answered, too
         one.slurm.kill("slurmctld")
-        os.kill(driver.pid, signal.SIGINT)
+        os.kill(driver.pid, signal.SIGTERM)
         assert one.wait(driver) == 130, one.log[-3000:]
         noted = set(json.loads((one.run / "workers" / "jobs.json").read_text())["jobs"])
         one.slurm.start_controller()
