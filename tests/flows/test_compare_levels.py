@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import urllib.request
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +15,7 @@ from flows.run_folder import create_run, open_run
 from flows.search import search
 from flows.service import prefect_server
 from tasks.reference import relax_reference_unit
+from tests.prefect_api import read_all
 
 GFN1, GFN2 = "GFN1-xTB (vasp-xtb, stand-in for VASP)", "GFN2-xTB (vasp-xtb, stand-in for VASP)"
 SINGLE_POINTS = "Ground_state_of_GFN1-xTB", "Ground_state_of_GFN2-xTB"
@@ -147,13 +147,13 @@ def test_the_flow_runs_real_single_points_and_never_twice(finished, tmp_path, mo
     monkeypatch.setattr("flows.compare_levels.relaxers", relaxers_here)
     first, second = finished("first", bond=2.75), finished("second", XTB_METHOD="GFN2-xTB")
     out = tmp_path / "comparison"
-    with prefect_server(tmp_path / "prefect") as server, server.ready() as api:
+    with prefect_server(tmp_path / "prefect") as server, server.ready():
         comparison = compare_levels(str(first.path), str(second.path), str(out))
         archived = {file: file.stat().st_mtime_ns for file in out.rglob("unit.json")}
         assert compare_levels(str(first.path), str(second.path), str(out)) == comparison
         assert {file: file.stat().st_mtime_ns for file in out.rglob("unit.json")} == archived
-        assert {run["name"] for run in read_all(api, "flow_runs")} == {"first and second"}
-        (row,) = json.loads({one["key"]: one for one in read_all(api, "artifacts")}["level-comparison"]["data"])
+        assert {run["name"] for run in read_all("flow_runs")} == {"first and second"}
+        (row,) = json.loads({one["key"]: one for one in read_all("artifacts")}["level-comparison"]["data"])
         assert row["defect"] == "CdTe/v_Cd_0"
     (found,) = comparison.differences
     records = {one.name.split("/")[2]: one.relaxation for one in Archive(out / "archive").records()}
@@ -164,10 +164,3 @@ def test_the_flow_runs_real_single_points_and_never_twice(finished, tmp_path, mo
     content = json.loads((out / "level-comparison.json").read_text())
     assert content["differences"][0]["energy_difference"] == found.energy_difference
     assert f"| CdTe/v_Cd_0 | {found.largest_distance:.2f} |" in (out / "level-comparison.md").read_text()
-
-
-def read_all(api, kind):
-    """Ask a Prefect server for all of a kind."""
-    request = urllib.request.Request(f"{api}/{kind}/filter", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
-        return json.loads(response.read())

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import urllib.request
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +17,7 @@ from flows.results import write_results
 from flows.run_folder import create_run
 from flows.search import search
 from flows.service import prefect_server
+from tests.prefect_api import read_all
 
 
 @pytest.fixture
@@ -113,11 +113,9 @@ def test_the_flow_measures_a_force_field_on_a_dataset(tmp_path, cluster_crystal)
         dataclasses.replace(one, energy=energy + 0.08) for one, energy in zip(frames, energies, strict=True)
     )
     write_dataset(Dataset("made up", labelled), tmp_path / "test")
-    with prefect_server(tmp_path / "prefect") as server, server.ready() as api:
+    with prefect_server(tmp_path / "prefect") as server, server.ready():
         evaluation = evaluate_surrogate("chgnet", str(tmp_path / "test"), str(tmp_path / "out"))
-        request = urllib.request.Request(f"{api}/flow_runs/filter", b"{}", {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as response:
-            (run,) = json.loads(response.read())
+        (run,) = read_all("flow_runs")
     assert (run["name"], run["state"]["type"]) == ("chgnet on test", "COMPLETED")
     assert evaluation.bulk.energy.mae == pytest.approx(10.0, abs=0.01)
     assert (evaluation.potential_digest, evaluation.level_of_theory) == (potential.digest, "made up")

@@ -1,15 +1,15 @@
 """A campaign that is cancelled in Prefect leaves no process, and is resumed; from the command line: test_slurm."""
 
-import base64
 import contextlib
 import json
 import sqlite3
 import time
 import urllib.error
-import urllib.request
 
 import pytest
 from tiny_search import wait_until
+
+from tests.prefect_api import ask
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -23,15 +23,6 @@ def told(search, variable: str) -> str:
                 return value
         time.sleep(0.1)
     raise AssertionError(f"no process knows {variable}")
-
-
-def ask(url: str, content: dict, password: str = "") -> object:
-    headers = {"Content-Type": "application/json"}
-    headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
-    with urllib.request.urlopen(
-        urllib.request.Request(url, json.dumps(content).encode(), headers), timeout=30
-    ) as answer:
-        return json.loads(answer.read() or b"null")
 
 
 def test_cancelled_in_prefect_it_ends_counts_as_cancelled_and_is_resumed(tiny_search):

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 from tiny_search import SETTINGS, Search
 
 from flows.service import LocalServer
+from tests.prefect_api import ask
 
 ROOT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).parent / "prefect")
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.timeout(600)
 class Api:
     """The API of a Prefect server, and Prefect's command line talking to it."""
 
-    def __init__(self, url: str, home: Path) -> None:
-        self.url = url
+    def __init__(self, url: str, password: str, home: Path) -> None:
+        self._url, self._password = url, password
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        self.environment |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+        self.environment |= {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": password, "PREFECT_HOME": str(home)}
 
     def prefect(self, *arguments: str) -> None:
         """Run a command of Prefect in the root of the project."""
@@ -36,17 +36,14 @@ class Api:
 
     def post(self, path: str, **content: object) -> list[dict]:
         """Ask the API for a list."""
-        request = urllib.request.Request(f"{self.url}/{path}/filter", json.dumps(content).encode())
-        request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.loads(response.read())
+        return ask(f"{self._url}/{path}/filter", content, self._password)
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
     server = LocalServer(tmp_path_factory.mktemp("server"))
     try:
-        api = Api(server.wait(), tmp_path_factory.mktemp("client"))
+        api = Api(server.wait(), server.password, tmp_path_factory.mktemp("client"))
         api.prefect("work-pool", "create", "defect-surrogate", "--type", "process")
         api.prefect("deploy", "--all")
         yield api

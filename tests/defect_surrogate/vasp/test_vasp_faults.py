@@ -57,17 +57,19 @@ def test_handlers_mend_what_they_are_for(relax, finished, fault, incar, said):
 
 
 @pytest.fixture
-def ageing(tmp_path, monkeypatch):
-    """Makes vasp.out look as old as half an hour, whenever the run hangs."""
+def ageing(request, tmp_path, monkeypatch):
+    """Makes vasp.out look as old as half an hour, so many times, when the run hangs."""
     output, over = tmp_path / "run" / "vasp.out", threading.Event()
     monkeypatch.setattr("defect_surrogate.vasp.run.MONITORING_STAND_IN", 1.0)
 
     def age():
-        while not over.wait(0.05):
+        times = request.param
+        while times and not over.wait(0.05):
             with contextlib.suppress(OSError):
                 now = time.time()
-                if (tmp_path / "run" / "FAULTS").exists() and 0.5 < now - output.stat().st_mtime < 10:
+                if (tmp_path / "run" / "FAULTS").exists() and 1.0 < now - output.stat().st_mtime < 10:
                     os.utime(output, (now - 3600, now - 3600))
+                    times -= 1
 
     thread = threading.Thread(target=age)
     thread.start()
@@ -76,11 +78,13 @@ def ageing(tmp_path, monkeypatch):
     thread.join()
 
 
+@pytest.mark.parametrize("ageing", [2], indirect=True)
 def test_a_run_that_freezes_again_is_given_up(relax, ageing):
     with pytest.raises(ReferenceRunError, match="FrozenJob"):
         relax("hang@2x9")
 
 
+@pytest.mark.parametrize("ageing", [1], indirect=True)
 def test_a_frozen_run_is_ended_and_begun_again(relax, finished, ageing):
     relaxation = relax("hang@2")
     assert relaxation.converged
