@@ -1,5 +1,6 @@
 """Campaigns of many short units on a real batch system, which are harmed while they run; and what is there at their end."""
 
+import contextlib
 import math
 import os
 import signal
@@ -113,24 +114,20 @@ class Campaign:
         """Everything alive that belongs to the run."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if str(self.run) in " ".join(process.cmdline()) or str(self.run) in process.environ().get(
-                    "PREFECT_HOME", ""
-                ):
+            with contextlib.suppress(psutil.Error):
+                named = str(self.run) in " ".join(process.cmdline())
+                mine = named or str(self.run) in process.environ().get("PREFECT_HOME", "")
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
-                continue
-        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+        return found
 
     def executables(self) -> list[psutil.Process]:
         """The vasp-xtb of its attempts."""
         found = []
         for process in psutil.process_iter():
-            try:
+            with contextlib.suppress(psutil.Error):
                 if "vasp-xtb" in " ".join(process.cmdline()) and str(self.run) in process.cwd():
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
     def tally(self) -> dict[str, int]:
