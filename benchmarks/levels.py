@@ -80,6 +80,7 @@ def draw(rows: list[dict]) -> None:
         axes.barh(lane, width, left=row["from"], color=COLOURS[row["level"]], edgecolor="white", linewidth=0.5)
     axes.set_yticks(range(len(lanes)), [f"{defect}, {level}" for defect, level in lanes])
     axes.invert_yaxis()
+    axes.set_xlim(left=0)
     axes.set_xlabel("seconds from the beginning of the search")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -139,6 +140,7 @@ def main() -> None:
         finally:
             slurm.stop()
     (HERE / "levels.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    draw(rows)
     write(rows, release)
 
 
