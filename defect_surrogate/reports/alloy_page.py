@@ -120,7 +120,7 @@ def alloy_statements(report: AlloyReport) -> tuple[str, ...]:
             f"Unperturbed itself reconstructs in {', '.join(reconstructed)}: energy lowering is left out of means there."
         )
     if unfinished := sum(row.unfinished + row.failures for row in rows):
-        sentences.append(f"Warning: {unfinished} units of vacancies have no result.")
+        sentences.append(f"Warning: vacancies' units without a result: {unfinished}.")
     return tuple(sentences)
 
 
