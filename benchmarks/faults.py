@@ -51,10 +51,7 @@ def main() -> None:
     rows = [row for row in json.loads((RESULTS / "faults.json").read_text()) if row["fault"] not in only]
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         root = Path(place)
-        (root / "slurm").mkdir()
-        slurm = Slurm(root / "slurm")
-        slurm.start()
-        try:
+        with Slurm(root / "slurm") as slurm:
             release = slurm.run("sinfo", "--version").split()[-1]
             plain = run(unharmed, slurm, root / "unharmed")
             for number, name in enumerate(only):
@@ -72,8 +69,6 @@ def main() -> None:
                     row["note"] = f"not as expected: {type(error).__name__}: {str(error)[:300]}"
                 sys.stderr.write(f"{row}\n")
                 rows.append(row)
-        finally:
-            slurm.stop()
     rows.sort(key=lambda row: list(STORIES).index(row["fault"]))
     names = ("prefect", "distributed", "dask-jobqueue", "custodian")
     versions = {name: version(name) for name in names} | {"slurm": release}

@@ -131,14 +131,9 @@ def main() -> None:
     """Search, and write."""
     with tempfile.TemporaryDirectory(prefix="levels-") as place:
         root = Path(place)
-        (root / "slurm").mkdir()
-        slurm = Slurm(root / "slurm")
-        slurm.start()
-        try:
+        with Slurm(root / "slurm") as slurm:
             rows = trace(Archive(root / "run" / "archive"), search(root, slurm))
             release = slurm.run("sinfo", "--version").split()[-1]
-        finally:
-            slurm.stop()
     (HERE / "levels.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draw(rows)
     write(rows, release)

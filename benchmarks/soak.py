@@ -84,10 +84,7 @@ def main() -> None:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
         root = Path(place)
-        (root / "slurm").mkdir()
-        slurm = Slurm(root / "slurm")
-        slurm.start()
-        try:
+        with Slurm(root / "slurm") as slurm:
             jobs = {"jobs": {"maximum": 4, "idle": 5}}
             one = campaign(root / "campaign", slurm, cubane_clusters(), cells=given.units, reference=jobs)
             executable = one.root / "vasp-xtb"
@@ -96,8 +93,6 @@ def main() -> None:
             one.change(reference={"vasp_cmd": [str(executable)]})
             result = soak(one, random.Random(given.seed))
             result["slurm"] = slurm.run("sinfo", "--version").split()[-1]
-        finally:
-            slurm.stop()
     names = ("prefect", "distributed", "dask-jobqueue", "custodian")
     result |= {"seed": given.seed, **{name: version(name) for name in names}}
     (HERE / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -98,7 +98,6 @@ class _Progress:
 
     def take(self, outcome: Outcome) -> list[Group]:
         """Take in what became of a group; return what is to be tried again."""
-        begun = {work.unit.name: self._had_begun(work) for work in outcome.group}
         left = []
         for work in outcome.group:
             relaxation = self.archive.find(work.unit)
@@ -108,11 +107,12 @@ class _Progress:
                 left.append(work)
             else:
                 self.put(work, relaxation)
+        begun = [self._had_begun(work) for work in left]
         if not left or (isinstance(outcome.error, StoppedError) and _stopped(self.batch, self.archive)):
             return []
         if len(outcome.group) > 1:  # which of them broke the group shows when each is alone
             return [tuple(part) for part in (left[::2], left[1::2]) if part]
-        return self._again(left[0], outcome, begun=begun[left[0].unit.name])
+        return self._again(left[0], outcome, begun=begun[0])
 
     def put(self, work: Work, relaxation: Relaxation) -> None:
         """Take in that a unit is finished."""

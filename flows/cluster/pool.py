@@ -25,7 +25,7 @@ from flows.cluster.batch_systems import BATCH_SYSTEMS, BatchSystem
 from flows.cluster.job_classes import Job
 from flows.cluster.jobs import LocalJob, Place, batch_job, tail
 from flows.cluster.profile import ClusterProfile, Jobs, Level
-from flows.cluster.queue import MISSED, ask, cancel, request_end, still_listed
+from flows.cluster.queue import MISSED, cancel, listed, request_end, still_listed
 
 logger = logging.getLogger(__name__)
 
@@ -211,15 +211,13 @@ class Pool:
             self._asked = now
             return {one.job.job_id for one in self._jobs.values() if isinstance(one.job, LocalJob) and one.job.lives}
         if (self._jobs or self._leaving) and now - self._asked >= self.profile.poll:
-            answer = await asyncio.to_thread(ask, self._system.list_jobs(getpass.getuser()))
-            self._queue = None if answer is None else self._system.read_jobs(answer)
-            self._asked = now
+            self._queue, self._asked = await listed(self._system), now
             if self._queue is not None and self._leaving:
                 self._leaving = still_listed(self._leaving, self._queue)
                 if self._leaving and now - self._cancelled > RETRY_SECONDS:
                     self._cancelled = now
                     await asyncio.to_thread(request_end, self._system, self._leaving)
-            if answer is None:
+            if self._queue is None:
                 self.problem = (
                     f"the batch system does not answer: {' '.join(self._system.list_jobs(getpass.getuser()))}"
                 )
@@ -259,7 +257,7 @@ class Pool:
     async def _answers(self) -> bool:
         if self._system is None:
             return True
-        return await asyncio.to_thread(ask, self._system.list_jobs(getpass.getuser())) is not None
+        return await listed(self._system) is not None
 
     def _job(self, name: str) -> Job | LocalJob:
         address = str(self._scheduler.address)
@@ -290,10 +288,10 @@ class Pool:
         with contextlib.suppress(Exception):
             if address is not None:
                 await self._scheduler.retire_workers(workers=[address], close_workers=True, stimulus_id="given-back")
-        if self._system is not None:
+        if self._system is None:
+            await one.job.close()
+        else:
             self._leaving[one.job.job_id] = 0
-        try:
-            await asyncio.wait_for(one.job.close(), CALL_SECONDS)
-        except (OSError, RuntimeError, TimeoutError) as error:
-            logger.warning("%s: job %s could not be cancelled: %s", name, one.job.job_id, error)
+            if not closing:  # all at once
+                await asyncio.to_thread(request_end, self._system, [one.job.job_id])
         logger.info("%s: job %s given back", name, one.job.job_id)

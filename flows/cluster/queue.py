@@ -46,6 +46,12 @@ def ask(command: Sequence[str]) -> str | None:
     return answer.stdout if answer.returncode == 0 or nothing else None
 
 
+async def listed(system: BatchSystem) -> set[str] | None:
+    """Return the ids of the user's jobs that have not ended; None if the batch system does not answer."""
+    answer = await asyncio.to_thread(ask, system.list_jobs(getpass.getuser()))
+    return None if answer is None else system.read_jobs(answer)
+
+
 async def cancel(system: BatchSystem, jobs: Iterable[str], *, seconds: float) -> set[str]:
     """Cancel jobs, again until the batch system does not list them any more.
 
@@ -69,9 +75,9 @@ async def cancel(system: BatchSystem, jobs: Iterable[str], *, seconds: float) ->
         if time.monotonic() - cancelled > CANCELLED_AGAIN:
             cancelled = time.monotonic()
             await asyncio.to_thread(request_end, system, left)
-        answer = await asyncio.to_thread(ask, system.list_jobs(getpass.getuser()))
-        if answer is not None:
-            left = still_listed(left, system.read_jobs(answer))
+        queue = await listed(system)
+        if queue is not None:
+            left = still_listed(left, queue)
         if time.monotonic() - began >= seconds:
             break
         await asyncio.sleep(ASKED_AGAIN)
@@ -85,22 +91,22 @@ def request_end(system: BatchSystem, jobs: Iterable[str]) -> None:
         ask([*shlex.split(system.job.cancel_command), *ids[first : first + AT_ONCE]])
 
 
-def still_listed(missed: Mapping[str, int], listed: Collection[str]) -> dict[str, int]:
+def still_listed(missed: Mapping[str, int], queue: Collection[str]) -> dict[str, int]:
     """Return the jobs that a batch system may still have, with the answers in a row that do not list them.
 
     Parameters
     ----------
     missed
         Jobs, and answers so far.
-    listed
-        By the latest answer.
+    queue
+        Jobs by the latest answer.
 
     Returns
     -------
     dict of str to int
         Without those that several answers do not list: one may be empty by mistake.
     """
-    now = {job: 0 if job in listed else count + 1 for job, count in missed.items()}
+    now = {job: 0 if job in queue else count + 1 for job, count in missed.items()}
     return {job: count for job, count in now.items() if count < MISSED}
 
 

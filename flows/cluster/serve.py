@@ -113,7 +113,14 @@ async def serve(folder: Path, *, detached: bool) -> None:
         "host": socket.gethostname(),
         "addresses": addresses,
     }
-    _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
+
+    def note_jobs() -> None:
+        _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
+
+    def note_state() -> None:
+        _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
+
+    note_state()
     _write(folder / CONNECTION, json.dumps(connection))
     sign = asyncio.create_task(_show_life(folder / STATE))
     try:
@@ -121,8 +128,8 @@ async def serve(folder: Path, *, detached: bool) -> None:
             try:
                 for pool in pools.values():
                     await pool.correct()
-                _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
-                _write(folder / STATE, json.dumps({name: pool.state for name, pool in pools.items()}, indent=1))
+                note_jobs()
+                note_state()
             except Exception:  # a full disk, for example: no reason to end jobs that work
                 logger.exception("%s: tried again", folder)
             with contextlib.suppress(TimeoutError):
@@ -131,7 +138,7 @@ async def serve(folder: Path, *, detached: bool) -> None:
         (folder / CONNECTION).unlink(missing_ok=True)
         sign.cancel()
         await asyncio.gather(*(pool.close() for pool in pools.values()))
-        _write_jobs(folder, profile.scheduler, (job for pool in pools.values() for job in pool.job_ids))
+        note_jobs()
         for name in (STATE, END):
             (folder / name).unlink(missing_ok=True)
         place.clean()

@@ -21,10 +21,8 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """A running Slurm."""
-    one = Slurm(tmp_path_factory.mktemp("slurm"))
-    one.start()
-    yield one
-    one.stop()
+    with Slurm(tmp_path_factory.mktemp("slurm")) as one:
+        yield one
 
 
 @contextlib.contextmanager
