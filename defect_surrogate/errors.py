@@ -18,6 +18,10 @@ class SettingsError(InputError):
     """A settings file, or a value in it, is not valid."""
 
 
+class HeldError(InputError):
+    """Another process works in a folder."""
+
+
 class HostError(InputError):
     """A host crystal cannot be read, or cannot be searched."""
 

@@ -2,16 +2,17 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SkipValidation, field_serializer
 
 from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.errors import ServiceError, StoppedError, WorkerLostError
 from defect_surrogate.relaxation import Relaxation
+from flows.allowance import Allowance
 from flows.cluster.connection import Cluster
 from flows.progress import finished_line, progress
 from flows.retries import Tries
@@ -43,6 +44,10 @@ class Batch(BaseModel):
         Of the flow that gives them out.
     results
         Is told what becomes of each unit, as it ends.
+    stopped
+        Whether somebody asked the work to end.
+    allowance
+        What may be spent on it; unlimited when None.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +58,13 @@ class Batch(BaseModel):
     cluster: InstanceOf[Cluster] = Field(exclude=True)
     driver: InstanceOf[Driver] = Field(exclude=True)
     results: InstanceOf[Results] = Field(exclude=True)
+    stopped: SkipValidation[Callable[[], bool]] = Field(exclude=True)
+    allowance: InstanceOf[Allowance] | None = Field(None, exclude=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the work is to end."""
+        return self.results.abandoned or self.stopped()
 
     @field_serializer("works")
     def names(self, works: tuple[Work, ...]) -> list[str]:
@@ -108,7 +120,7 @@ class _Progress:
             else:
                 self.put(work, relaxation)
         begun = [self._had_begun(work) for work in left]
-        if not left or (isinstance(outcome.error, StoppedError) and _stopped(self.batch, self.archive)):
+        if not left or (isinstance(outcome.error, StoppedError) and self.batch.over):
             return []
         if len(outcome.group) > 1:  # which of them broke the group shows when each is alone
             return [tuple(part) for part in (left[::2], left[1::2]) if part]
@@ -119,6 +131,19 @@ class _Progress:
         self.ended += 1
         self.batch.results.put(work.unit.name, relaxation)
         logger.info("%s", finished_line(work.unit.name, relaxation, done=self.ended, total=self.total))
+
+    def leave(self, work: Work) -> None:
+        """Take in that a unit is left for another night."""
+        self.ended += 1
+        self.batch.results.put(work.unit.name, None)
+
+    def leave_all(self) -> None:
+        """Take in that all that has not ended is left for another night."""
+        for work in self.batch.works:
+            if not self.batch.results.has(work.unit.name) and work.unit.name not in self.hungry:
+                if self.batch.allowance is not None:
+                    self.batch.allowance.refused.add(work.unit.key)
+                self.leave(work)
 
     def _again(self, work: Work, outcome: Outcome, *, begun: bool) -> list[Group]:
         name = work.unit.name
@@ -180,12 +205,13 @@ def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, work
     tries = Tries(batch.retries, more_memory=batch.cluster.has_more_memory and batch.pool == "reference")
     so_far = _Progress(batch, archive, tries, len(batch.works))
     groups = _groups(batch.works, most=most, workers=workers)
-    if groups and not _stopped(batch, archive):
+    if groups and not batch.over:
         with (
             batch.cluster.crew(batch.pool).work(len(groups)) as demand,
             progress(batch_name(), len(batch.works)) as advance,
         ):
-            waiting = Waiting(groups, archive, batch.driver, demand)
+            cores = batch.cluster.profile.of("surrogate" if batch.pool == "surrogate" else "reference").cores
+            waiting = Waiting(groups, archive, batch.driver, demand, allowance=batch.allowance, cores=cores)
             told, ending, before = "", 0.0, 0
             for outcome in outcomes(waiting, submit):
                 if outcome is None:
@@ -194,10 +220,16 @@ def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, work
                     waiting.again(so_far.take(outcome))
                 for work, relaxation in waiting.found():
                     so_far.put(work, relaxation)
+                for work in waiting.refused():
+                    so_far.leave(work)
                 advance(so_far.ended - before)
                 before = so_far.ended
-                if _stopped(batch, archive):
+                if batch.allowance is not None and batch.allowance.is_spent():
+                    so_far.leave_all()  # what runs ends with the driver, and goes on another night
+                    break
+                if batch.over:
                     waiting.clear()
+                    batch.driver.retire()
                     ending = ending or time.monotonic()
                     if batch.results.abandoned or batch.pool != "surrogate" or time.monotonic() - ending > LAST_STEP:
                         break  # their workers end with them, and what they have done is kept
@@ -207,10 +239,6 @@ def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, work
             "defect-surrogate resume goes on"
         )
     return so_far.hungry
-
-
-def _stopped(batch: Batch, archive: Archive) -> bool:
-    return batch.results.abandoned or archive.stop_requested()
 
 
 def _tell(batch: Batch, waiting: Waiting, before: str) -> str:

@@ -12,10 +12,11 @@ from defect_surrogate import isolated_atoms
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings
+from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
 from flows.relaxing import relaxers
-from flows.run_folder import create_build, locked
+from flows.run_folder import create_build
 from flows.search_host import Out
 from flows.training_driver import host_names
 

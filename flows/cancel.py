@@ -7,7 +7,6 @@ more, ends what is on its way, and its workers with their jobs. What relaxations
 import asyncio
 import contextlib
 import contextvars
-import fcntl
 import logging
 import threading
 import time
@@ -21,6 +20,7 @@ from prefect.states import Cancelled
 
 from defect_surrogate.errors import ServiceError, StoppedError
 from flows.cluster.serve import JOBS, cancel_left_jobs
+from flows.lock import is_free
 from flows.sweep_folder import open_any
 
 logger = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ def cancel_run(path: Path) -> list[str]:
         If the driver has not ended in time; it may be on another machine.
     """
     folder = open_any(path)
-    folder.archive.request_stop()
+    folder.request_stop()
     began = time.monotonic()
-    while not _free(path / ".lock"):
+    while not is_free(path):
         if time.monotonic() - began > PATIENCE:
             raise ServiceError(f"{path}: was told to end, and has not in {PATIENCE:.0f} s")
         time.sleep(0.5)
@@ -121,13 +121,3 @@ def cancellation_told() -> Iterator[None]:
             with contextlib.suppress(Exception), get_client(sync_client=True) as client:
                 client.set_flow_run_state(number, Cancelled(), force=True)
         _cancelled.clear()
-
-
-def _free(lock: Path) -> bool:
-    """Whether no process of this machine, or of one that shares locks, holds a folder."""
-    try:
-        with lock.open("a+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

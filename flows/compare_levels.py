@@ -34,10 +34,11 @@ from defect_surrogate.settings import ReferenceSettings
 from defect_surrogate.vacancies import Vacancy
 from defect_surrogate.vasp import reference_method
 from flows.hosts import check_command
+from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.relaxing import relaxers
-from flows.run_folder import RunFolder, WorkFolder, locked, open_run
+from flows.run_folder import RunFolder, WorkFolder, open_run
 from flows.search import archived_search
 from flows.searched import HostSearch, VacancySearch
 from flows.work import Relax, Work, collected

@@ -17,7 +17,8 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
-from flows.run_folder import WorkFolder, locked, open_run
+from flows.lock import locked
+from flows.run_folder import WorkFolder, open_run
 
 if TYPE_CHECKING:
     from flows.service import Server

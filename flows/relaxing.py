@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.settings import get_current_settings
@@ -18,6 +19,7 @@ from prefect.settings import get_current_settings
 from defect_surrogate.archive import Driver
 from defect_surrogate.errors import ClusterLostError, ServiceError, StoppedError
 from defect_surrogate.settings import SurrogateSettings, WorkerSettings
+from flows.allowance import Allowance
 from flows.batches import Batch
 from flows.cancel import cancellable
 from flows.cluster.check import findings, worker_report
@@ -38,8 +40,30 @@ LOSSES = 5
 RETRY_SECONDS = 1.0
 """Seconds after the loss of a scheduler before another is asked for, doubled at each loss (our choice)."""
 
-_around: contextvars.ContextVar[Cluster | None] = contextvars.ContextVar("cluster", default=None)
-"""Workers of the flow that this one runs in."""
+
+@dataclass(frozen=True)
+class _Around:
+    """What flows have from the flow that they run in.
+
+    Attributes
+    ----------
+    cluster
+        Its workers.
+    stopped
+        Whether somebody asked it to end.
+    allowance
+        What may be spent at the reference level; unlimited when None.
+    ended
+        Is called whenever a unit has ended.
+    """
+
+    cluster: Cluster
+    stopped: Callable[[], bool]
+    allowance: Allowance | None
+    ended: Callable[[], None]
+
+
+_around: contextvars.ContextVar[_Around | None] = contextvars.ContextVar("around", default=None)
 
 
 class Relaxers:
@@ -49,14 +73,15 @@ class Relaxers:
     ----------
     folder
         Whose archive units are looked up in, and published to.
-    cluster
-        Its workers.
+    around
+        Its workers, and what it may spend.
     retries
         Further tries of a unit that broke by no fault of its own.
     """
 
-    def __init__(self, folder: WorkFolder, cluster: Cluster, retries: int) -> None:
-        self._folder, self._cluster, self._retries = folder, cluster, retries
+    def __init__(self, folder: WorkFolder, around: _Around, retries: int) -> None:
+        self._folder, self._around, self._retries = folder, around, retries
+        self._cluster = around.cluster
         self._calls: list[tuple[threading.Thread, Results]] = []
         self._broke: set[tuple[str, str]] = set()
         self._checked: set[str] = set()
@@ -99,6 +124,9 @@ class Relaxers:
         for thread, _ in self._calls:
             thread.join()
 
+    def _stopped(self) -> bool:
+        return self._folder.stop_requested() or self._around.stopped()
+
     def _give_up(self, works: Sequence[Work], results: Results, error: ServiceError) -> None:
         for work in works:
             logger.error("%s broke: %s", work.unit.name, error)
@@ -119,7 +147,7 @@ class Relaxers:
                 programs=programs,
                 prefect=None if url is None else str(url),
                 wanted=len(batch.works),
-                stopped=lambda: batch.results.abandoned or self._folder.archive.stop_requested(),
+                stopped=lambda: batch.over,
             )
             if report is None:
                 raise StoppedError(f"{batch.pool}: stopped on request while it waited for a worker")
@@ -154,6 +182,7 @@ class Relaxers:
     def _noting(self, results: Results, works: Sequence[Work]) -> Iterator[Result]:
         keys = {work.unit.name: work.unit.key for work in works}
         for name, relaxation in results:
+            self._around.ended()
             if relaxation is None:
                 self._broke.add((name, keys[name]))
             yield name, relaxation
@@ -174,6 +203,8 @@ class Relaxers:
                             cluster=self._cluster,
                             driver=driver,
                             results=results,
+                            stopped=self._stopped,
+                            allowance=None if pool == "surrogate" else self._around.allowance,
                         )
                         hungry = run(batch)
                 except ClusterLostError as error:
@@ -197,7 +228,13 @@ class Relaxers:
 
 
 @contextlib.contextmanager
-def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
+def relaxers(
+    folder: WorkFolder,
+    workers: WorkerSettings,
+    *,
+    allowance: Allowance | None = None,
+    ended: Callable[[], None] = lambda: None,
+) -> Iterator[Relaxers]:
     """Have workers for the duration of a flow: those of the flow around it, else those that the settings name.
 
     Parameters
@@ -206,6 +243,10 @@ def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
         Whose archive units are looked up in, and published to.
     workers
         Which they are, and how often broken work is tried again.
+    allowance
+        What this flow and those in it may spend at the reference level; unlimited when None. Of the outermost flow alone.
+    ended
+        Is called whenever a unit of this flow, or of one in it, has ended. Of the outermost flow alone.
 
     Yields
     ------
@@ -214,11 +255,15 @@ def relaxers(folder: WorkFolder, workers: WorkerSettings) -> Iterator[Relaxers]:
     """
     around = _around.get()
     place = None if workers.cluster is None else Path(workers.cluster)
-    cluster = around or open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
-    token = _around.set(cluster)
-    own, finished = Relaxers(folder, cluster, workers.retries), False
+    if around is None:
+        cluster = open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
+        inside = _Around(cluster, folder.stop_requested, allowance, ended)
+    else:
+        cluster, inside = around.cluster, around
+    token = _around.set(inside)
+    own, finished = Relaxers(folder, inside, workers.retries), False
     try:
-        with cancellable(folder.archive.request_stop) if around is None else contextlib.nullcontext():
+        with cancellable(folder.request_stop) if around is None else contextlib.nullcontext():
             yield own
         finished = True
     finally:

@@ -14,13 +14,11 @@
         prefect/                               database of the local Prefect server
 """
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from defect_surrogate.archive import Archive
@@ -34,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BUILD_FILE = "build.json"
 
+STOP = "STOP"
+
 
 @dataclass(frozen=True)
 class WorkFolder:
@@ -43,24 +43,47 @@ class WorkFolder:
     ----------
     path
         The folder.
+    shared_archive
+        Root of the archive that it shares with others; None if it has one of its own.
     """
 
     path: Path
+    shared_archive: Path | None = field(default=None, kw_only=True)
 
     @property
     def archive(self) -> Archive:
-        """Finished units of this folder."""
-        return Archive(self.path / "archive")
+        """Finished units, those of this folder among them."""
+        return Archive(self.shared_archive or self.path / "archive")
 
     @property
     def sampling(self) -> Path:
-        """Folder that keeps the sampling structures, so that they are made once."""
-        return self.path / "sampling"
+        """Folder beside the archive that keeps the sampling structures, so that they are made once."""
+        return self.archive.root.parent / "sampling"
+
+    @property
+    def _stop(self) -> Path:
+        """File that asks the work here to end; work in other folders on the same archive goes on."""
+        return self.archive.root / STOP if self.shared_archive is None else self.path / STOP
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked the work here to end."""
+        try:
+            return self._stop.exists() or self.archive.stop_requested()
+        except OSError:  # the file system does not answer now; asked again soon
+            return False
+
+    def request_stop(self) -> None:
+        """Ask the work here to end; what is on its way is kept."""
+        self._stop.touch()
+
+    def clear_stop_request(self) -> None:
+        """Take that back."""
+        self._stop.unlink(missing_ok=True)
 
     def begin(self) -> None:
         """Begin work here: forget what dead workers left, a request to stop, and the units of an earlier search."""
         self.archive.clear_dead_attempts()
-        self.archive.clear_stop_request()
+        self.clear_stop_request()
         self.note_units([], first=True)
 
     def note_units(self, units: Iterable[Unit], *, first: bool = False) -> None:
@@ -109,38 +132,7 @@ class RunFolder(WorkFolder):
         return self.path / "structures"
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a run folder, so that no second process searches in it at the same time.
-
-    Parameters
-    ----------
-    path
-        The folder; made when missing.
-
-    Raises
-    ------
-    InputError
-        If another process holds it (the kernel frees the lock of a process that dies), or it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("a+")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
-    with lock as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            raise InputError(f"{path}: a search is running here already (process {stream.read()})") from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
+def create_run(path: Path, source: str, settings: SearchSettings, *, shared_archive: Path | None = None) -> RunFolder:
     """Make a run folder, or enter the one that is there for the same host.
 
     Parameters
@@ -152,6 +144,8 @@ def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
     settings
         Settings of the search. Others than those of an earlier search in this folder are logged: units they do not touch
         are found again, changed ones are new units beside the old.
+    shared_archive
+        Root of the archive, if it is not one of the folder's own. The host's file may then change.
 
     Returns
     -------
@@ -167,14 +161,18 @@ def create_run(path: Path, source: str, settings: SearchSettings) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         if (path / "sweep.json").exists():
             raise InputError(f"{path}: holds the sweep of an alloy; choose another folder")
-        copy = _copied_source(path.absolute(), source)
-        run = RunFolder(path.absolute(), str(copy), settings)
-        if (path / "settings.yaml").exists() and any((path / "archive" / "units").glob("*")):
+        path = path.absolute()
+        copy = _copied_source(path, source, replaced=shared_archive is not None)
+        run = RunFolder(path, str(copy), settings, shared_archive=shared_archive)
+        if (path / "settings.yaml").exists() and _has_units(path):
             log_changes(read_settings(path / "settings.yaml"), settings, path)
         partial = path / ".settings.yaml"
         write_settings(settings, partial)
         partial.replace(path / "settings.yaml")
-        replace_file(path / "run.json", json.dumps({"source": f"host/{copy.name}"}))
+        note = {"source": f"host/{copy.name}"}
+        if shared_archive is not None:
+            note["archive"] = os.path.relpath(shared_archive, path)
+        replace_file(path / "run.json", json.dumps(note))
     except OSError as error:
         raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
     return run
@@ -252,22 +250,31 @@ def open_run(path: Path) -> RunFolder:
     """
     if (path / BUILD_FILE).is_file() and not (path / "run.json").exists():
         raise InputError(f"{path}: of build-dataset, not of a search: run build-dataset again, which continues there")
+    path = path.absolute()
     try:
-        source = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        note = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        source, archive = str(note["source"]), note.get("archive")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is not the folder of a search: no run.json that can be read there") from error
-    return RunFolder(path.absolute(), str(path.absolute() / source), read_settings(path / "settings.yaml"))
+    shared = None if archive is None else Path(os.path.normpath(path / archive))
+    return RunFolder(path, str(path / source), read_settings(path / "settings.yaml"), shared_archive=shared)
 
 
-def _copied_source(path: Path, source: str) -> Path:
+def _has_units(path: Path) -> bool:
+    """Whether anything was computed in a folder."""
+    own = path / "archive" / "units"
+    return any(own.glob("*")) if own.is_dir() else bool(WorkFolder(path).units())
+
+
+def _copied_source(path: Path, source: str, *, replaced: bool) -> Path:
     """Copy the host's file, or what the Materials Project answers, so that a resumed run needs neither."""
     is_id = MATERIALS_PROJECT_ID.fullmatch(source) is not None and not Path(source).exists()
     target = path / "host" / (f"{source}.json" if is_id else Path(source).name)
-    earlier = [file for file in (path / "host").glob("*") if any((path / "archive" / "units").glob("*"))]
+    earlier = [file for file in (path / "host").glob("*") if _has_units(path)]
     if is_id and target in earlier:
         return target
     content = json.dumps(read_crystal(source)[0].as_dict()).encode() if is_id else Path(source).read_bytes()
-    if earlier and (earlier != [target] or target.read_bytes() != content):
+    if earlier and not replaced and (earlier != [target] or target.read_bytes() != content):
         raise InputError(f"{path}: holds the search of {earlier[0].name}, which is another host; choose another folder")
     target.parent.mkdir(exist_ok=True)
     for file in target.parent.glob("*"):

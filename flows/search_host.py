@@ -11,10 +11,11 @@ from defect_surrogate.archive import reindex
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.artifacts import publish_artifacts
+from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
 from flows.results import write_results
-from flows.run_folder import create_run, locked
+from flows.run_folder import create_run
 from flows.search import search
 
 

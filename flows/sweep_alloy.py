@@ -17,9 +17,9 @@ from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
 from flows.artifacts import publish_alloy_artifacts, publish_artifacts
+from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
-from flows.run_folder import locked
 from flows.search_host import described
 from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
 from flows.sweep_plan import SweepPlan, plan_sweep
@@ -100,7 +100,7 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
     with locked(Path(out)):
         plan = plan_sweep(settings)
         folder = create_sweep(Path(out), settings, compositions=[one.name for one in plan.compositions])
-        folder.archive.clear_stop_request()
+        folder.clear_stop_request()
         with relaxers(_end_members_folder(folder), settings.workers) as relax:
             missing = _relax_end_members(folder, plan, relax.reference)
             lost = dict.fromkeys((one.name for one in plan.compositions), missing) if missing else {}
@@ -163,7 +163,7 @@ def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, setting
         except BaseException:
             logger.warning("stopping: relaxations end at their next step, and what they have done is kept")
             stopping.set()
-            folder.archive.request_stop()
+            folder.request_stop()
             threads.shutdown(wait=True, cancel_futures=True)
             raise
     return lost

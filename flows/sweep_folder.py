@@ -59,11 +59,6 @@ class CompositionFolder(RunFolder):
         self.archive.clear_dead_attempts()
         self.note_units([], first=True)
 
-    @property
-    def sampling(self) -> Path:
-        """Folder that keeps the sampling structures of the sweep."""
-        return self.path.parents[1] / "sampling"
-
 
 @dataclass(frozen=True)
 class SweepFolder(WorkFolder):

@@ -29,8 +29,8 @@ from defect_surrogate.training.gate import check, held_out_errors
 from defect_surrogate.training.models import reference_energies
 from defect_surrogate.training.settings import TrainSettings
 from flows.evaluate import learnt_compositions
+from flows.lock import locked
 from flows.progress import progress, show_own_lines
-from flows.run_folder import locked
 from flows.training_driver import state_folder
 
 logger = logging.getLogger(__name__)

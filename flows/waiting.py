@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.relaxation import Relaxation
+from flows.allowance import Allowance
 from flows.cluster.crew import Demand
 from flows.work import Work
 
@@ -31,31 +32,48 @@ class Waiting:
         Of this campaign.
     demand
         Gives workers for them.
+    allowance
+        That what is given out is counted against; unlimited when None.
+    cores
+        Of the job of each.
     """
 
-    def __init__(self, groups: Iterable[Group], archive: Archive, driver: Driver, demand: Demand) -> None:
-        self._groups, self._elsewhere = deque(groups), deque[Group]()
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        archive: Archive,
+        driver: Driver,
+        demand: Demand,
+        *,
+        allowance: Allowance | None = None,
+        cores: int = 1,
+    ) -> None:
+        self._groups, self._elsewhere, self._refused = deque(groups), deque[Group](), list[Work]()
+        self._allowance, self._cores = allowance, cores
         self._archive, self._driver, self._demand = archive, driver, demand
         self._asked = self._looked = time.monotonic()
 
     def __bool__(self) -> bool:
-        return bool(self._groups or self._elsewhere)
+        return bool(self._groups or self._elsewhere or self._refused)
 
     @property
     def only_elsewhere(self) -> bool:
         """Whether other campaigns have begun all that is left."""
-        return bool(self._elsewhere) and not self._groups
+        return bool(self._elsewhere) and not self._groups and not self._refused
 
     def take(self) -> Group | None:
         """Take a group for a worker that is free; None if none is, or if others have begun all that is left."""
+        self._leave_what_has_no_room()
         if not self._groups or not self._demand.take():
             return None
         while self._groups:
             mine, theirs = _parted(self._groups.popleft(), lambda work: self._driver.claim(work.unit))
             if theirs:
                 self._elsewhere.append(theirs)
-            if mine:
-                return mine
+            allowed, refused = _parted(mine, self._may_begin)
+            self._refuse(refused)
+            if allowed:
+                return allowed
             self._demand.change(-1)
         self._demand.spare()
         return None
@@ -64,6 +82,8 @@ class Waiting:
         """Say that the work on a group has ended, or its worker was lost."""
         for work in group:
             self._driver.release(work.unit)
+            if self._allowance is not None:
+                self._allowance.end(work.unit.key)
         self._demand.ended(lost=lost)
 
     def again(self, groups: Iterable[Group]) -> None:
@@ -90,6 +110,32 @@ class Waiting:
             self._groups.extend(left for group in queued if (left := self._unfinished(group, finished)))
             self._demand.change(len(self._groups) - len(queued))
         return finished
+
+    def refused(self) -> list[Work]:
+        """Return what the allowance has no room for, once."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _may_begin(self, work: Work) -> bool:
+        return self._allowance is None or self._allowance.begin(work.unit.key, self._cores)
+
+    def _leave_what_has_no_room(self) -> None:
+        """Ask for no workers on account of what must not begin."""
+        allowance = self._allowance
+        if allowance is None:
+            return
+        parts = [_parted(group, lambda work: allowance.has_room(work.unit.key)) for group in self._groups]
+        self._demand.change(-sum(not allowed for allowed, _ in parts))
+        self._groups = deque(allowed for allowed, _ in parts if allowed)
+        for _, refused in parts:
+            self._refuse(refused)
+
+    def _refuse(self, works: Group) -> None:
+        for work in works:
+            self._driver.release(work.unit)
+            if self._allowance is not None:
+                self._allowance.refused.add(work.unit.key)
+        self._refused.extend(works)
 
     def _unfinished(self, group: Group, finished: list[tuple[Work, Relaxation]]) -> Group:
         """Return what is left of a group, and add to a list what is not."""

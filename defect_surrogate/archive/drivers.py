@@ -73,11 +73,9 @@ class Driver:
     def __exit__(
         self, _type: type[BaseException] | None, _: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self.retire()
         for claim in tuple(self._held):
             self._release(claim)
-        with contextlib.suppress(OSError):
-            self._file.unlink()
 
     def claim(self, unit: Unit) -> bool:
         """Say that this driver gives a unit out.
@@ -94,7 +92,7 @@ class Driver:
         """
         path = self._claim_of(unit)
         try:
-            if not self._file.exists():  # this machine was asleep, and it was taken for dead
+            if not self._over.is_set() and not self._file.exists():  # this machine was asleep, and it was taken for dead
                 self._file.touch()
             while True:
                 try:
@@ -119,6 +117,12 @@ class Driver:
             return owner not in (None, self.name) and self._lives(str(owner))
         except OSError:
             return False
+
+    def retire(self) -> None:
+        """Have what it has given out end at its next step, and be kept; it gives nothing out any more."""
+        self._over.set()
+        with contextlib.suppress(OSError):
+            self._file.unlink()
 
     def release(self, unit: Unit) -> None:
         """Say that the work on a unit has ended."""
@@ -173,4 +177,4 @@ class Driver:
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError):
-                self._file.touch()
+                os.utime(self._file)

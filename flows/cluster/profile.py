@@ -119,6 +119,11 @@ class ResourceClass(Section):
         return self
 
     @property
+    def cores(self) -> int:
+        """Cores of a job."""
+        return self.ranks * self.threads
+
+    @property
     def launcher_words(self) -> tuple[str, ...]:
         """Words before the VASP command, with the numbers of ranks and threads."""
         numbers = {"{ranks}": str(self.ranks), "{threads}": str(self.threads)}

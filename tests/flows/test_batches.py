@@ -74,8 +74,17 @@ class FakeCluster(Cluster):
         return self._fate
 
 
-def a_batch(works, retries, cluster, driver, results, pool="surrogate"):
-    return Batch(works=tuple(works), retries=retries, pool=pool, cluster=cluster, driver=driver, results=results)
+def a_batch(works, retries, cluster, driver, results, pool="surrogate", allowance=None):
+    return Batch(
+        works=tuple(works),
+        retries=retries,
+        pool=pool,
+        cluster=cluster,
+        driver=driver,
+        results=results,
+        stopped=lambda: Archive(driver._root).stop_requested(),
+        allowance=allowance,
+    )
 
 
 def a_try(archive, group):

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from defect_surrogate.errors import ReferenceRunError
 from defect_surrogate.relaxation import Unit
 from flows.cli import app
-from flows.run_folder import create_run, locked
+from flows.lock import locked
+from flows.run_folder import create_run
 
 COMMANDS = ("search", "sweep", "analyse", "resume", "status", "report", "reindex", "doctor")
 

@@ -8,7 +8,8 @@ import pytest
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import BuildSettings, MinimaSettings, SearchSettings
-from flows.run_folder import WorkFolder, create_build, create_run, locked, open_folder, open_run
+from flows.lock import locked
+from flows.run_folder import WorkFolder, create_build, create_run, open_folder, open_run
 
 
 @pytest.fixture

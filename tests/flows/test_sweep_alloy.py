@@ -61,7 +61,7 @@ def test_a_stop_ends_the_sweep(fan_out, at_once):
     assert isinstance(error, StoppedError)
     assert set(searched) <= {"CdTe", "CdTe0.75Se0.25"}
     assert len(searched) <= at_once
-    assert folder.archive.stop_requested() == (at_once > 1)  # asks those beside it to end, too
+    assert folder.stop_requested() == (at_once > 1)  # asks those beside it to end, too
 
 
 INTERRUPTED = """
@@ -79,7 +79,7 @@ def search_composition(name, *_):
     time.sleep(1.0)
 
 sweep_alloy.search_composition = search_composition
-folder = Named(path="run", settings=None, archive=Named(request_stop=lambda: print("asked to stop")))
+folder = Named(path="run", settings=None, request_stop=lambda: print("asked to stop"))
 try:
     sweep_alloy._fan_out([Named(name=name) for name in "abcd"], folder, Named(compositions_at_once=int(sys.argv[1])))
 except KeyboardInterrupt:
@@ -98,8 +98,8 @@ def test_an_interruption_begins_nothing_new(at_once, said):
 def test_a_composition_leaves_a_request_to_stop_to_the_sweep(tmp_path, sweep_settings):
     folder = create_sweep(tmp_path / "run", sweep_settings, compositions=["CdTe0.5Se0.5"])
     folder.archive.root.mkdir(parents=True, exist_ok=True)
-    folder.archive.request_stop()
+    folder.request_stop()
     one = folder.composition("CdTe0.5Se0.5")
     one.path.mkdir(parents=True)
     one.begin()
-    assert folder.archive.stop_requested()
+    assert folder.stop_requested()

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from defect_surrogate.errors import InputError
-from flows.run_folder import create_run, locked, open_run
+from flows.lock import locked
+from flows.run_folder import create_run, open_run
 from flows.sweep_folder import create_sweep, is_sweep, open_any, open_sweep, read_sweep_settings
 
 NAMES = ["CdTe0.75Se0.25", "CdTe0.5Se0.5"]

@@ -22,7 +22,7 @@ from defect_surrogate.training.settings import TrainSettings
 from flows.cli import app
 from flows.driver import PREFECT_VARIABLES
 from flows.evaluate import other_members
-from flows.run_folder import locked
+from flows.lock import locked
 from flows.train import epoch_line, epoch_row, train_surrogate
 from flows.training_driver import run_train
 from tests.prefect_api import read_all
