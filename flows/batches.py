@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dask
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SkipValidation, field_serializer
 
@@ -46,6 +47,8 @@ class Batch(BaseModel):
         Is told what becomes of each unit, as it ends.
     stopped
         Whether somebody asked the work to end.
+    priority
+        Of the work, before or after that of other campaigns on the same workers; larger goes first.
     allowance
         What may be spent on it; unlimited when None.
     """
@@ -59,6 +62,7 @@ class Batch(BaseModel):
     driver: InstanceOf[Driver] = Field(exclude=True)
     results: InstanceOf[Results] = Field(exclude=True)
     stopped: SkipValidation[Callable[[], bool]] = Field(exclude=True)
+    priority: int = 0
     allowance: InstanceOf[Allowance] | None = Field(None, exclude=True)
 
     @property
@@ -73,13 +77,13 @@ class Batch(BaseModel):
 
 
 def batch_name() -> str:
-    """Return the name of a run of a subflow, e.g. ``CdTe: 15 surrogate relaxations``."""
+    """Return the name of a run of a subflow, e.g. ``CdTe · 15 surrogate relaxations``."""
     works = flow_run.parameters["batch"].works
     if not works:
         return "nothing to relax"
     hosts = list(dict.fromkeys(work.unit.host for work in works))
     more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-    return f"{hosts[0]}{more}: {len(works)} {works[0].unit.level} relaxations"
+    return f"{hosts[0]}{more} · {len(works)} {works[0].unit.level} relaxations"
 
 
 @dataclass
@@ -209,6 +213,7 @@ def relaxed(batch: Batch, archive_root: Path, submit: Submit, *, most: int, work
         with (
             batch.cluster.crew(batch.pool).work(len(groups)) as demand,
             progress(batch_name(), len(batch.works)) as advance,
+            dask.annotate(priority=batch.priority),
         ):
             cores = batch.cluster.profile.of("surrogate" if batch.pool == "surrogate" else "reference").cores
             waiting = Waiting(groups, archive, batch.driver, demand, allowance=batch.allowance, cores=cores)

@@ -16,6 +16,7 @@ from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.reference_search import ReferenceSearch, evaluate_atoms, reference_search
 from flows.relaxing import relaxers
+from flows.resumed import begin_again
 from flows.run_folder import create_build
 from flows.search_host import Out
 from flows.training_driver import host_names
@@ -53,6 +54,7 @@ def build_dataset(
         Units without a result, by host; -1 for a host that cannot be used; isolated atoms are under ``atoms``.
     """
     show_own_lines()
+    begin_again()
     missing: dict[str, int] = {}
     elements: set[str] = set()
     names = host_names(sources)

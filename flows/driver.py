@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defect_surrogate.alloys.settings import SweepSettings
-from defect_surrogate.archive import Archive, reindex
-from defect_surrogate.archive.store import KEY_DIGITS
+from defect_surrogate.archive import reindex
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.alloy_schema import AlloyReport
@@ -254,7 +253,7 @@ def count_units(folder: WorkFolder) -> tuple[Count, ...]:
     for name, key in units.items():
         host, defect, _, level = name.split("/")
         count = groups.setdefault((f"{host}/{defect}", level), Counter())
-        finished = _is_finished(archive, name, key)
+        finished = archive.has(name, key)
         count.update(
             total=1,
             finished=int(finished),
@@ -265,7 +264,3 @@ def count_units(folder: WorkFolder) -> tuple[Count, ...]:
         Count(defect, level, count["total"], count["finished"], count["failed"], count["running"])
         for (defect, level), count in groups.items()
     )
-
-
-def _is_finished(archive: Archive, name: str, key: str) -> bool:
-    return (archive.root / "units" / name / key[:KEY_DIGITS] / "unit.json").is_file()

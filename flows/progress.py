@@ -1,15 +1,20 @@
-"""What a person sees while units are relaxed: a bar on a terminal, and one line for each unit everywhere.
+"""What a person sees while units are relaxed: a bar on a terminal and in Prefect's dashboard, and a line for each unit.
 
-Both go to standard error; standard output is for results, the table of them too.
+On a terminal both go to standard error; standard output is for results, the table of them too.
 """
 
 import contextlib
+import contextvars
 import logging
 import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
+from uuid import UUID
 
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.runtime import flow_run
 from rich import box
 from rich.console import Console
 from rich.highlighter import NullHighlighter
@@ -26,6 +31,11 @@ console = Console(stderr=True)
 
 WIDTH = 150
 """Columns of the table where there is no terminal."""
+
+POSTED_EVERY = 5.0
+"""Seconds between two looks of Prefect's dashboard at how far it is (our choice)."""
+LAST_POST = 10.0
+"""Longest wait for the last of them; a server that does not answer keeps nothing waiting for longer (our choice)."""
 
 PACKAGES = ("defect_surrogate", "tasks", "flows")
 """Loggers whose lines are for the user."""
@@ -92,7 +102,7 @@ _bars = _Bars()
 
 @contextlib.contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show a bar while units are relaxed, below those of others, if standard error is a terminal.
+    """Show how far units are: a bar, if standard error is a terminal, and an artifact of the flow run, if there is one.
 
     Parameters
     ----------
@@ -106,13 +116,63 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     callable
         Call it at the end of each unit, or with the number of units that have ended.
     """
-    if not total or not console.is_terminal:
+    if not total:
         yield lambda _count=1: None
+        return
+    with _bar(title, total) as shown, _artifact(title, total) as posted:
+
+        def advance(count: int = 1) -> None:
+            shown(count)
+            posted(count)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _artifact(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar in Prefect's dashboard; a thread posts it, so that a server that does not answer delays nothing."""
+    if flow_run.get_id() is None:
+        yield lambda _count: None
+        return
+    over, done = threading.Event(), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+
+    def post() -> None:
+        artifact, before = None, -1
+        while True:
+            last = over.wait(POSTED_EVERY if artifact else 0)
+            if done != before:
+                words, before = f"{title}: {done} of {total}", done
+                with contextlib.suppress(Exception):  # posted again soon
+                    if artifact is None:
+                        artifact = cast(UUID, create_progress_artifact(100 * before / total, description=words))
+                    else:
+                        update_progress_artifact(artifact, 100 * before / total, description=words)
+            if last:
+                return
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(post,), daemon=True)
+    thread.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        thread.join(LAST_POST)
+
+
+@contextlib.contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar below those of others."""
+    if not console.is_terminal:
+        yield lambda _count: None
         return
     with _bars:
         task = _bars.display.add_task(title, total=total)
         try:
-            yield lambda count=1: _bars.display.advance(task, count)
+            yield lambda count: _bars.display.advance(task, count)
         finally:
             _bars.display.remove_task(task)
 

@@ -53,6 +53,8 @@ class _Around:
         Whether somebody asked it to end.
     allowance
         What may be spent at the reference level; unlimited when None.
+    priority
+        Of its work, before or after that of other campaigns on the same workers; larger goes first.
     ended
         Is called whenever a unit has ended.
     """
@@ -60,6 +62,7 @@ class _Around:
     cluster: Cluster
     stopped: Callable[[], bool]
     allowance: Allowance | None
+    priority: int
     ended: Callable[[], None]
 
 
@@ -204,6 +207,7 @@ class Relaxers:
                             driver=driver,
                             results=results,
                             stopped=self._stopped,
+                            priority=self._around.priority,
                             allowance=None if pool == "surrogate" else self._around.allowance,
                         )
                         hungry = run(batch)
@@ -233,6 +237,7 @@ def relaxers(
     workers: WorkerSettings,
     *,
     allowance: Allowance | None = None,
+    priority: int = 0,
     ended: Callable[[], None] = lambda: None,
 ) -> Iterator[Relaxers]:
     """Have workers for the duration of a flow: those of the flow around it, else those that the settings name.
@@ -244,9 +249,12 @@ def relaxers(
     workers
         Which they are, and how often broken work is tried again.
     allowance
-        What this flow and those in it may spend at the reference level; unlimited when None. Of the outermost flow alone.
+        What may be spent at the reference level; unlimited when None. This and what follows are of the outermost flow, for
+        all in it.
+    priority
+        Of its work, before or after that of other campaigns on the same workers; larger goes first.
     ended
-        Is called whenever a unit of this flow, or of one in it, has ended. Of the outermost flow alone.
+        Is called whenever a unit has ended.
 
     Yields
     ------
@@ -257,7 +265,7 @@ def relaxers(
     place = None if workers.cluster is None else Path(workers.cluster)
     if around is None:
         cluster = open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
-        inside = _Around(cluster, folder.stop_requested, allowance, ended)
+        inside = _Around(cluster, folder.stop_requested, allowance, priority, ended)
     else:
         cluster, inside = around.cluster, around
     token = _around.set(inside)

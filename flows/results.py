@@ -1,5 +1,6 @@
 """From a search, finished or not, to the files of its run folder."""
 
+import logging
 import math
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -7,7 +8,8 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.archive import Archive, update_index
+from defect_surrogate.errors import ArchiveError, ServiceError
 from defect_surrogate.relaxation import Level, Unit
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
@@ -18,6 +20,8 @@ from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import distortion_folders, write_relaxed
 from flows.run_folder import RunFolder
 from flows.searched import HostSearch, VacancySearch
+
+logger = logging.getLogger(__name__)
 
 
 def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignReport:
@@ -62,6 +66,14 @@ def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignRep
     write_report_files(report, run.path, structures=structures)
     write_page(report, run.path, structures=structures)
     return report
+
+
+def add_to_index(archive: Archive) -> None:
+    """Add finished units to the index, which is a view: if its database does not answer, the next search adds them."""
+    try:
+        update_index(archive)
+    except (ServiceError, ArchiveError, OSError) as error:
+        logger.warning("not all units are in the index: %s", error)
 
 
 def failures_of(units: Sequence[Unit], archive: Archive) -> tuple[FailureReport, ...]:

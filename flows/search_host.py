@@ -7,21 +7,22 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import WithJsonSchema
 
-from defect_surrogate.archive import reindex
+from defect_surrogate.crystal_files import name_from_source
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.artifacts import publish_artifacts
 from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
-from flows.results import write_results
-from flows.run_folder import create_run
+from flows.results import add_to_index, write_results
+from flows.resumed import begin_again
+from flows.run_folder import RunFolder, create_run
 from flows.search import search
 
 
-def described(text: str) -> WithJsonSchema:
+def described(text: str, *, kind: str = "string") -> WithJsonSchema:
     """Describe a parameter in the form of the dashboard; Prefect drops the description of a ``Field``."""
-    return WithJsonSchema({"type": "string", "description": text})
+    return WithJsonSchema({"type": kind, "description": text})
 
 
 Source = Annotated[str, described("Path of a CIF, POSCAR, extxyz or pymatgen JSON file, or a Materials Project id.")]
@@ -29,8 +30,9 @@ Out = Annotated[str, described("Folder of the run; an earlier search of the same
 
 
 def search_name() -> str:
-    """Return the name of a run of ``search_host``: that of the host's file."""
-    return Path(str(flow_run.parameters["source"])).name
+    """Return the name of a run of ``search_host``: that of the host, or of its file if it has none."""
+    parameters = flow_run.parameters
+    return parameters["settings"].host.name or name_from_source(parameters["source"]) or Path(parameters["source"]).name
 
 
 @flow(name="search-host", flow_run_name=search_name, persist_result=False)
@@ -55,19 +57,36 @@ def search_host(source: Source, out: Out, settings: SearchSettings = SearchSetti
         Also written into the folder. Units that broke are listed in it.
     """
     show_own_lines()
+    begin_again()
     with locked(Path(out)):
-        run = create_run(Path(out), source, settings)
-        run.begin()
-        with relaxers(run, settings.workers) as relax:
-            found = search(
-                run.source,
-                settings,
-                relax_surrogate=relax.surrogate(settings.surrogate),
-                relax_reference=relax.reference,
-                structures=run.structures,
-                cache=run.sampling,
-            )
-        report = write_results(run, [found])
-        reindex(run.archive)
-    publish_artifacts(report)
+        report = search_in(create_run(Path(out), source, settings))
+    publish_artifacts(report, Path(out))
+    return report
+
+
+def search_in(run: RunFolder) -> CampaignReport:
+    """Search the host of a run folder, which has to be held.
+
+    Parameters
+    ----------
+    run
+        The folder, with the host's file and the settings.
+
+    Returns
+    -------
+    CampaignReport
+        Also written into the folder.
+    """
+    run.begin()
+    with relaxers(run, run.settings.workers) as relax:
+        found = search(
+            run.source,
+            run.settings,
+            relax_surrogate=relax.surrogate(run.settings.surrogate),
+            relax_reference=relax.reference,
+            structures=run.structures,
+            cache=run.sampling,
+        )
+    report = write_results(run, [found])
+    add_to_index(run.archive)
     return report

@@ -70,7 +70,7 @@ class LocalServer:
         self.home, self.address = home.absolute(), address
         self.password = f"defect-surrogate:{secrets.token_urlsafe(32)}"
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._is_new = not (self.home / "prefect.db").exists() and not _copy_database(
+        self._is_new = not (self.home / "prefect.db").exists() and not copy_database(
             EMPTY_DATABASE, self.home / "prefect.db"
         )
         self._log = (self.home / "server.log").open("ab")
@@ -104,12 +104,11 @@ class LocalServer:
         port = self._process.stdout.readline().decode().strip()
         url = f"http://{self.address}:{port}/api"
         while self._process.poll() is None and time.monotonic() - started < START_SECONDS:
-            with contextlib.suppress(OSError):
-                if _answer(f"{url}/health", timeout=2.0, proxies=False) is True:
-                    logger.debug("local Prefect server at %s after %.1f s", url, time.monotonic() - started)
-                    if self._is_new:
-                        _copy_database(self.home / "prefect.db", EMPTY_DATABASE)
-                    return url
+            if is_healthy(url):
+                logger.debug("local Prefect server at %s after %.1f s", url, time.monotonic() - started)
+                if self._is_new:
+                    copy_database(self.home / "prefect.db", EMPTY_DATABASE)
+                return url
             time.sleep(0.05)
         state = "does not answer" if self._process.poll() is None else f"ended with {self._process.returncode}"
         raise ServiceError(f"the local Prefect server {state}; see {self.home / 'server.log'}")
@@ -230,8 +229,38 @@ def check_server(url: str) -> str:
     return url
 
 
-def _copy_database(source: Path, target: Path) -> bool:
-    """Copy a SQLite database that may be in use; return whether it was there and could be copied."""
+def is_healthy(url: str) -> bool:
+    """Whether a Prefect server of this machine answers and is well.
+
+    Parameters
+    ----------
+    url
+        Of its API.
+
+    Returns
+    -------
+    bool
+        False too if nothing answers within two seconds.
+    """
+    try:
+        return _answer(f"{url}/health", timeout=2.0, proxies=False) is True
+    except (OSError, ValueError):
+        return False
+
+
+def copy_database(source: Path, target: Path) -> bool:
+    """Copy a SQLite database that may be in use.
+
+    Parameters
+    ----------
+    source, target
+        Files.
+
+    Returns
+    -------
+    bool
+        Whether it was there and could be copied.
+    """
     partial = target.with_name(f".{target.name}-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,5 @@
 """The search of one composition of an alloy, and of all of them, as Prefect flows."""
 
-import contextvars
-import logging
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +7,6 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from defect_surrogate.alloys import Composition, SweepSettings
-from defect_surrogate.archive import reindex
-from defect_surrogate.errors import StoppedError
 from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
@@ -20,13 +14,14 @@ from flows.artifacts import publish_alloy_artifacts, publish_artifacts
 from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
+from flows.results import add_to_index
+from flows.resumed import begin_again
 from flows.search_host import described
+from flows.side_by_side import side_by_side
 from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
 from flows.sweep_plan import SweepPlan, plan_sweep
 from flows.sweep_results import write_composition, write_sweep
 from flows.work import Relax
-
-logger = logging.getLogger(__name__)
 
 Out = Annotated[str, described("Folder of the sweep; an earlier one of the same end members there is continued.")]
 Which = Annotated[str, described("Name of a composition of the settings, e.g. CdTe0.5Se0.5, or its fraction x.")]
@@ -59,6 +54,7 @@ def search_composition(composition: Which, out: Out, settings: SweepSettings) ->
         Of its supercells, also written into its folder.
     """
     show_own_lines()
+    begin_again()
     plan = plan_sweep(settings, only=composition)
     (chosen,) = plan.compositions
     folder = create_sweep(Path(out), settings, compositions=None).composition(chosen.name)
@@ -74,7 +70,7 @@ def search_composition(composition: Which, out: Out, settings: SweepSettings) ->
                 cache=folder.sampling,
             )
         report = write_composition(folder, found)
-    publish_artifacts(report)
+    publish_artifacts(report, folder.path)
     return report
 
 
@@ -97,6 +93,7 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
         Also written into the folder.
     """
     show_own_lines()
+    begin_again()
     with locked(Path(out)):
         plan = plan_sweep(settings)
         folder = create_sweep(Path(out), settings, compositions=[one.name for one in plan.compositions])
@@ -107,8 +104,8 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
             if not missing:
                 lost = _fan_out(plan.compositions, folder, settings)
         report = write_sweep(folder, plan, lost=lost)
-        reindex(folder.archive)
-    publish_alloy_artifacts(report)
+        add_to_index(folder.archive)
+    publish_alloy_artifacts(report, folder.path)
     return report
 
 
@@ -132,38 +129,10 @@ def _relax_end_members(folder: SweepFolder, plan: SweepPlan, relax_reference: Re
 
 def _fan_out(compositions: tuple[Composition, ...], folder: SweepFolder, settings: SweepSettings) -> dict[str, str]:
     """Search compositions, side by side if asked, and return what those that were lost broke with, by name."""
-    lost: dict[str, str] = {}
-    stopping = threading.Event()
-    done = 0
-
-    def search(composition: Composition) -> None:
-        nonlocal done
-        if stopping.is_set():
-            return
-        try:
-            search_composition(composition.name, str(folder.path), folder.settings)
-        except StoppedError:
-            stopping.set()
-            raise
-        except Exception as error:
-            logger.error("%s: lost: %s", composition.name, error)
-            lost[composition.name] = f"{type(error).__name__}: {error}"
-        done += 1
-        logger.info("%s: composition %d of %d", composition.name, done, len(compositions))
-
-    if settings.compositions_at_once == 1:  # in this thread, which Ctrl-C interrupts
-        for one in compositions:
-            search(one)
-        return lost
-    with ThreadPoolExecutor(max_workers=settings.compositions_at_once) as threads:
-        running = [threads.submit(contextvars.copy_context().run, search, one) for one in compositions]
-        try:
-            for each in running:
-                each.result()
-        except BaseException:
-            logger.warning("stopping: relaxations end at their next step, and what they have done is kept")
-            stopping.set()
-            folder.request_stop()
-            threads.shutdown(wait=True, cancel_futures=True)
-            raise
-    return lost
+    return side_by_side(
+        [one.name for one in compositions],
+        lambda name: search_composition(name, str(folder.path), folder.settings),
+        what="composition",
+        at_once=settings.compositions_at_once,
+        request_stop=folder.request_stop,
+    )

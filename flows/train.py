@@ -31,6 +31,7 @@ from defect_surrogate.training.settings import TrainSettings
 from flows.evaluate import learnt_compositions
 from flows.lock import locked
 from flows.progress import progress, show_own_lines
+from flows.resumed import begin_again
 from flows.training_driver import state_folder
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def train_surrogate(settings: TrainSettings, out: str, force: bool = False) -> M
         Of the published model.
     """
     show_own_lines()
+    begin_again()
     target = Path(out).absolute()
     check_replaceable(target)
     others = [load_potential(name) for name in (settings.base, settings.baseline) if name is not None]

@@ -44,6 +44,7 @@ ORDER = (
     "training",
     "level_comparison",
     "reports",
+    "report_server",
 )
 
 # Heavy library → the only modules that may import it.
@@ -59,7 +60,10 @@ OWNERS = {
     "doped": ("hosts", "vacancies", "distortions"),
     "shakenbreak": ("distortions",),
     "plotly": ("reports",),
-    "jinja2": ("reports",),
+    "jinja2": ("reports", "report_server"),
+    "fastapi": ("report_server",),
+    "starlette": ("report_server",),
+    "uvicorn": ("report_server", None),  # None: flows, which run a Prefect server
 }
 
 

@@ -57,6 +57,10 @@ class Archive:
         """Directory that the unit has, or would have, once finished."""
         return self._inside(self.root / "units" / unit.name / unit.key[:KEY_DIGITS])
 
+    def has(self, name: str, key: str) -> bool:
+        """Whether a unit of this name and key is finished; what is there is not verified."""
+        return (self._inside(self.root / "units" / name / key[:KEY_DIGITS]) / "unit.json").is_file()
+
     def find(self, unit: Unit) -> Relaxation | None:
         """Return the finished relaxation of a unit, or None.
 

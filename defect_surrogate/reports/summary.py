@@ -66,11 +66,11 @@ def summary_markdown(campaign: CampaignReport) -> str:
     """
     lines = []
     for host in campaign.hosts:
-        lines += [f"## {_escaped(host.name)}", ""]
-        lines += [f"- {_escaped(_marked(statement))}" for statement in host_statements(host)]
+        lines += [f"## {escaped(host.name)}", ""]
+        lines += [f"- {escaped(_marked(statement))}" for statement in host_statements(host)]
         for vacancy in host.vacancies:
-            lines += ["", f"### {_escaped(host.name)}/{_escaped(vacancy.name)}", ""]
-            lines += [f"- {_escaped(_marked(statement))}" for statement in vacancy_statements(vacancy, host=host)]
+            lines += ["", f"### {escaped(host.name)}/{escaped(vacancy.name)}", ""]
+            lines += [f"- {escaped(_marked(statement))}" for statement in vacancy_statements(vacancy, host=host)]
         lines.append("")
     if nothing := nothing_searched(campaign):
         lines.append(nothing)
@@ -111,5 +111,6 @@ def _marked(statement: Statement) -> str:
     return f"Warning: {statement.text}" if statement.kind == "warning" else statement.text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Escape text from outside for Markdown, on one line."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

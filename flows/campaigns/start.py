@@ -1,0 +1,138 @@
+"""Starting a campaign from the command line: here and now, or by the service of the group, where it is begun once."""
+
+import os
+from pathlib import Path
+
+from defect_surrogate.crystal_files import check_crystal, read_crystal
+from defect_surrogate.errors import InputError, ServiceError
+from defect_surrogate.relaxation import digest
+from flows.campaigns.folder import ServiceFolder
+from flows.campaigns.history import read_entry
+from flows.campaigns.settings import Campaign, hosts_of
+from flows.driver import served
+from flows.serve.place import SERVICE_FILE, client_environment, read_addresses
+
+DEPLOYMENT = "run-campaign/local"
+
+
+def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
+    """Run a campaign in this process, in the dashboard of the service if that runs.
+
+    Parameters
+    ----------
+    campaign
+        With absolute paths.
+    root
+        Folder of the group; made when missing.
+
+    Returns
+    -------
+    tuple of str, str and bool
+        State in which it ended, what there is to say of it, and whether anything broke.
+
+    Raises
+    ------
+    DefectSurrogateError
+        If it cannot be run at all.
+    """
+    root = root.absolute()
+    _refuse_unreadable(campaign)
+    speak_with_service(root, needed=False)
+    folder = ServiceFolder(root).campaign(campaign.name)
+    with served(folder.path, campaign.settings.workers.cluster) as server:
+        from flows.campaigns.run import run_campaign  # noqa: PLC0415
+        from flows.campaigns.summary import broken_count, state_of  # noqa: PLC0415
+        from flows.cancel import cancellation_told  # noqa: PLC0415
+
+        with server.ready(), cancellation_told():
+            run_campaign(campaign, str(root))
+        entry = read_entry(folder, None)
+        return (*state_of(entry), broken_count(entry) > 0)
+
+
+def submitted(campaign: Campaign, root: Path) -> str:
+    """Have the service run a campaign, once: what waits or runs already is not begun again.
+
+    Parameters
+    ----------
+    campaign
+        With absolute paths.
+    root
+        Folder of the group, as the service has it.
+
+    Returns
+    -------
+    str
+        What became of it, with the address of its flow run.
+
+    Raises
+    ------
+    InputError
+        If no host can be read, or a campaign of this name waits or runs with other settings.
+    ServiceError
+        If no service answers.
+    """
+    _refuse_unreadable(campaign)
+    speak_with_service(root.absolute(), needed=True)
+    from prefect.client.orchestration import get_client  # noqa: PLC0415  (reads the environment at import)
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
+
+    from flows.campaigns.queue import ended_count, open_runs, tags_of  # noqa: PLC0415
+
+    content = campaign.model_dump(mode="json")
+    try:
+        with get_client(sync_client=True) as client:
+            deployment = client.read_deployment_by_name(DEPLOYMENT)
+            there = open_runs(client, campaign.name)
+            if any(one.parameters.get("campaign") != content for one in there):
+                raise InputError(
+                    f"{campaign.name}: waits or runs with other settings ({there[0].name}); wait for its end, cancel it in the "
+                    "dashboard, or choose another name"
+                )
+            run = client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={"campaign": content},
+                tags=tags_of(campaign.name),
+                work_queue_name=campaign.priority,
+                idempotency_key=f"{campaign.name}-{digest(content)}-{ended_count(client, campaign.name)}",
+            )
+    except ObjectNotFound as error:
+        raise ServiceError(f"the Prefect server has no deployment {DEPLOYMENT}: defect-surrogate register") from error
+    except OSError as error:
+        raise ServiceError(f"no Prefect server answers at {os.environ['PREFECT_API_URL']}: {error}") from error
+    address = f"{os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
+    words = "waits or runs already" if any(one.id == run.id for one in there) else "submitted"
+    return f"{campaign.name}: {words}: {address}"
+
+
+def speak_with_service(root: Path, *, needed: bool) -> None:
+    """Point Prefect to the service of a folder, unless the environment names a server; before Prefect is imported.
+
+    Parameters
+    ----------
+    root
+        Folder of the group.
+    needed
+        Whether it is an error if no service was ever started there.
+
+    Raises
+    ------
+    ServiceError
+        If that is so.
+    """
+    if os.environ.get("PREFECT_API_URL") or not (needed or (root / SERVICE_FILE).exists()):
+        return
+    os.environ.update(client_environment(root, read_addresses(root)))
+
+
+def _refuse_unreadable(campaign: Campaign) -> None:
+    """Refuse a campaign of which no host can be used, before anything is queued."""
+    hosts, wrong = hosts_of(campaign)
+    faults = [f"{Path(source).name}: {message}" for source, message in wrong.items()]
+    for source in hosts.values():
+        try:
+            check_crystal(*read_crystal(source))
+        except InputError as error:
+            faults.append(str(error))
+    if hosts and len(faults) >= len(hosts) + len(wrong):
+        raise InputError(f"{campaign.name}: no host can be used: {'; '.join(faults)}")

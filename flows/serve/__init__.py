@@ -1,0 +1,1 @@
+"""The service of a group: one Prefect server with our deployments, a worker, and the reports, started together."""

@@ -1,0 +1,145 @@
+"""What the Prefect server does by itself: it notices runs that died, resumes them, and tells people what needs them.
+
+A flow run says every half minute that it lives. One that does not is marked as crashed, and a crashed run of a deployment is
+begun again: what is in the archive is not computed twice, and ``flows.resumed`` ends what keeps crashing. Messages are for a
+campaign that ends with failures, breaks, or comes no farther for hours; all else is quiet.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from pydantic import SecretStr
+
+from defect_surrogate.errors import InputError
+from flows.campaigns.events import PREFIX
+
+SILENT = timedelta(seconds=90)
+"""Without a sign of life for as long a flow run is taken for dead: three signs (our choice)."""
+STALLED = timedelta(hours=12)
+"""Without a finished unit for as long a campaign is taken for stalled: a long job, or a long queue, and a half (our choice)."""
+
+RUN, TAG = "prefect.flow-run", "prefect.tag.defect-surrogate"
+WEBHOOK = "defect-surrogate-alerts"
+"""Name of the block with the address that messages are posted to."""
+
+FAILED, BROKEN, STILL = (f"defect-surrogate: {what}" for what in ("ended with failures", "broke", "stalled"))
+"""Names of the automations that send messages."""
+
+
+def set_automations(client: SyncPrefectClient) -> None:
+    """Have the server mark flow runs that died as crashed, and resume those of deployments.
+
+    Parameters
+    ----------
+    client
+        Of the server; automations of an earlier version are replaced.
+    """
+    ours = ResourceSpecification({"prefect.resource.id": TAG, "prefect.resource.role": "tag"})
+    deployed = ResourceSpecification({"prefect.resource.role": "deployment"})
+    runs = ResourceSpecification({"prefect.resource.id": f"{RUN}.*"})
+    _replace(
+        client,
+        AutomationCore(
+            name="defect-surrogate: mark what died",
+            description="A flow run that has not said for 90 s that it lives has lost its process: it counts as crashed.",
+            trigger=EventTrigger(
+                posture=Posture.Proactive,
+                match=runs,
+                for_each={"prefect.resource.id"},
+                after={f"{RUN}.heartbeat"},
+                expect={f"{RUN}.*"},
+                within=SILENT,
+            ),
+            actions=[ChangeFlowRunState(state=StateType.CRASHED, message="It says no more that it lives.")],
+        ),
+    )
+    _replace(
+        client,
+        AutomationCore(
+            name="defect-surrogate: resume what crashed",
+            description="A crashed run of a deployment is begun again; finished units are not computed twice.",
+            trigger=EventTrigger(
+                posture=Posture.Reactive,
+                match=runs,
+                match_related=[ours, deployed],
+                expect={f"{RUN}.Crashed"},
+            ),
+            actions=[
+                ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="Resumed after a crash.")
+            ],
+        ),
+    )
+
+
+def set_alerts(client: SyncPrefectClient, *, webhook: str | None, block: str | None, stalled: timedelta) -> None:
+    """Have messages sent about campaigns that need somebody.
+
+    Parameters
+    ----------
+    client
+        Of the server; alerts that were set before are replaced.
+    webhook
+        Address that ``{"text": …}`` is posted to, as Slack, Mattermost and others take it.
+    block
+        Or a block of Prefect that sends messages, ``type/name``, e.g. ``email/group``.
+    stalled
+        Time without a finished unit after which a campaign is taken for stalled.
+
+    Raises
+    ------
+    InputError
+        If not one of both is given, or the server has no such block.
+    """
+    if (webhook is None) == (block is None):
+        raise InputError("alerts need either an address or a block of Prefect that sends messages")
+    number = _saved_webhook(webhook) if webhook is not None else _block(client, str(block))
+    campaigns = ResourceSpecification({"prefect.resource.id": f"{PREFIX}.*"})
+    ended = {f"{PREFIX}.{what}" for what in ("ended", "ended-with-failures", "broke")}
+
+    def action(words: str) -> ActionTypes:
+        if webhook is not None:
+            return CallWebhook(block_document_id=number, payload=f'{{"text": {{{{ ({words}) | tojson }}}}}}')
+        return SendNotification(block_document_id=number, subject="defect-surrogate", body=f"{{{{ {words} }}}}")
+
+    said = 'event.resource.name ~ ": " ~ event.payload.message'
+    for name, event in ((FAILED, "ended-with-failures"), (BROKEN, "broke")):
+        trigger = EventTrigger(posture=Posture.Reactive, match=campaigns, expect={f"{PREFIX}.{event}"})
+        _replace(client, AutomationCore(name=name, trigger=trigger, actions=[action(said)]))
+    hours = f"{stalled / timedelta(hours=1):g} h"
+    still = f'firing.triggering_labels["prefect.resource.id"] ~ " has finished no unit for {hours}"'
+    trigger = EventTrigger(
+        posture=Posture.Proactive,
+        match=campaigns,
+        for_each={"prefect.resource.id"},
+        after={f"{PREFIX}.began", f"{PREFIX}.progress"},
+        expect={f"{PREFIX}.progress", *ended},
+        within=stalled,
+    )
+    _replace(client, AutomationCore(name=STILL, trigger=trigger, actions=[action(still)]))
+
+
+def _replace(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create an automation, or update the one of its name, whose memory of what it waits for stays."""
+    there = client.read_automations_by_name(automation.name)
+    if there:
+        client.update_automation(there[0].id, automation)
+    else:
+        client.create_automation(automation)
+
+
+def _saved_webhook(address: str) -> UUID:
+    return UUID(str(Webhook(url=SecretStr(address)).save(WEBHOOK, overwrite=True)))
+
+
+def _block(client: SyncPrefectClient, name: str) -> UUID:
+    kind, _, own = name.partition("/")
+    try:
+        return client.read_block_document_by_name(own, kind, include_secrets=False).id
+    except Exception as error:
+        raise InputError(f"{name}: the Prefect server has no such block: {error}") from error

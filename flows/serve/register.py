@@ -1,0 +1,73 @@
+"""What a Prefect server has to know: the work pool and its queues, the deployments of prefect.yaml, the automations."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
+
+from defect_surrogate.errors import ServiceError
+from flows.serve.automations import set_automations
+from flows.serve.place import ROOT
+
+logger = logging.getLogger(__name__)
+
+POOL = "defect-surrogate"
+
+QUEUES = {"high": 1, "normal": 2, "low": 3}
+"""Queues of the pool and their priorities; what waits in a queue of a smaller number begins first."""
+
+PLACES = (Path(__file__).parents[2], Path(sys.prefix) / "share" / "defect-surrogate")
+"""Where ``prefect.yaml`` is: in a checkout, or where the package was installed."""
+
+
+def register(environment: Mapping[str, str], *, at_once: int) -> None:
+    """Tell the Prefect server that is configured about pool, queues, deployments and automations; what it knows is updated.
+
+    Parameters
+    ----------
+    environment
+        With the address of the server, and all that the flow runs get.
+    at_once
+        Flow runs of the pool that run at the same time.
+
+    Raises
+    ------
+    ServiceError
+        If the server refuses, or ``prefect.yaml`` is not installed.
+    """
+    with get_client(sync_client=True) as client:
+        _set_pool(client, environment.get(ROOT), at_once)
+        set_automations(client)
+    file = next((path / "prefect.yaml" for path in PLACES if (path / "prefect.yaml").is_file()), None)
+    if file is None:
+        raise ServiceError(
+            f"prefect.yaml is in none of {', '.join(str(path) for path in PLACES)}: install the package anew"
+        )
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+    done = subprocess.run(command, env=dict(environment), cwd=file.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServiceError(f"the deployments could not be registered: {(done.stdout + done.stderr).strip()[-2000:]}")
+    logger.info("deployments of %s registered", file)
+
+
+def _set_pool(client: SyncPrefectClient, root: str | None, at_once: int) -> None:
+    """Have the pool's flow runs work in the folder of the group, so that paths in forms are meant from there."""
+    template = ProcessWorker.get_default_base_job_template()
+    if root is not None:
+        template["variables"]["properties"]["working_dir"]["default"] = root
+    try:
+        client.create_work_pool(
+            WorkPoolCreate(name=POOL, type="process", base_job_template=template, concurrency_limit=at_once)
+        )
+    except ObjectAlreadyExists:
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template, concurrency_limit=at_once))
+    there = {queue.name: queue for queue in client.read_work_queues(work_pool_name=POOL)}
+    for name, priority in QUEUES.items():
+        if name not in there:
+            client.create_work_queue(name, work_pool_name=POOL, priority=priority)
