@@ -125,7 +125,7 @@ class StoppedError(DefectSurrogateError):
 
 
 class ServiceError(DefectSurrogateError):
-    """The Prefect server or the Dask cluster did not start, or was lost."""
+    """The Prefect server, the Dask cluster or the database of the index did not start, or was lost."""
 
     next_step: ClassVar[str] = (
         "See that the Prefect server and the cluster answer (defect-surrogate doctor), then start again."

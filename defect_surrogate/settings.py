@@ -4,6 +4,7 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 (doi:10.1038/s41524-024-01303-9), Methods. Unknown keys are refused, so that a misspelt setting is an error and not a default.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -260,7 +261,11 @@ class BuildSettings(ReferenceSearchSettings):
     isolated_atoms: bool = Field(False, description="Evaluate an isolated atom of each element too.")
 
 
-def read_settings(path: Path, kind: type[SettingsT] = SearchSettings) -> SettingsT:  # type: ignore[assignment]
+def read_settings(
+    path: Path,
+    kind: type[SettingsT] = SearchSettings,  # type: ignore[assignment]
+    defaults: Mapping[str, object] | None = None,
+) -> SettingsT:
     """Read a YAML settings file.
 
     Parameters
@@ -269,6 +274,8 @@ def read_settings(path: Path, kind: type[SettingsT] = SearchSettings) -> Setting
         YAML file whose top-level keys are the fields of ``kind``.
     kind
         What the settings are of.
+    defaults
+        Of keys that the file may lack.
 
     Returns
     -------
@@ -287,10 +294,10 @@ def read_settings(path: Path, kind: type[SettingsT] = SearchSettings) -> Setting
     if content is not None and not isinstance(content, dict):
         raise SettingsError(f"{path}: must hold sections such as 'surrogate:', found {type(content).__name__}")
     try:
-        return kind.model_validate(content or {})
+        return kind.model_validate(dict(defaults or {}) | (content or {}))
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']} (got {fault['input']!r})"
+            f"{'.'.join(str(part) for part in fault['loc']) or kind.__name__}: {fault['msg']} (got {fault['input']!r})"
             for fault in error.errors()
         )
         raise SettingsError(f"{path}: {faults}") from error

@@ -17,7 +17,7 @@ from flows.cli_campaigns import campaign, compare, list_campaigns, show
 from flows.cli_cluster import Cluster
 from flows.cli_cluster import app as cluster_app
 from flows.cli_errors import FAILURES, Options, errors
-from flows.cli_service import alerts, register, reports, serve
+from flows.cli_service import alerts, register, reports, serve, server
 from flows.cli_sweep import finish_sweep, sweep
 from flows.cli_training import build_dataset, compare_levels, evaluate, ingest, train
 from flows.cluster.choice import on_cluster
@@ -271,7 +271,7 @@ def _finish(campaign: "CampaignReport", out: Path | None, *, as_json: bool) -> N
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(campaign, name="campaign")
 app.command("list", epilog=EPILOG)(list_campaigns)
-for ready in (show, compare, serve, reports, register, alerts):
+for ready in (show, compare, serve, server, reports, register, alerts):
     app.command(epilog=EPILOG)(ready)
 for command in (sweep, ingest, build_dataset, train, evaluate, compare_levels, reindex, pack, unpack):
     app.command(epilog=EPILOG)(errors(resume=None)(command))

@@ -1,22 +1,29 @@
 """The commands that verify an archive and carry it to another machine; ``cli`` registers them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from defect_surrogate.errors import InputError
 
+if TYPE_CHECKING:
+    from defect_surrogate.archive import Archive
+
 
 def reindex(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier search.", show_default=False)],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="ARCHIVE_OR_RUN", help="Archive, or folder of a run or a group.", show_default=False),
+    ],
 ) -> None:
-    """Verify every unit of a run's archive, and make its ASE database anew."""
-    from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415  (seconds to import)
-    from flows.sweep_folder import open_any  # noqa: PLC0415
+    """Verify every unit of an archive, and make its index, an ASE database, anew."""
+    from defect_surrogate.archive import index_location  # noqa: PLC0415  (seconds to import)
+    from defect_surrogate.archive import reindex as reindex_archive  # noqa: PLC0415
+    from defect_surrogate.archive.index_database import without_password  # noqa: PLC0415
 
-    archive = open_any(run).archive
-    typer.echo(f"{reindex_archive(archive)} units in {archive.root / 'index.db'}")
+    archive = _existing_archive(source)
+    typer.echo(f"{reindex_archive(archive)} units in {without_password(index_location(archive.root))}")
 
 
 def pack(
@@ -29,12 +36,9 @@ def pack(
     ] = 10,
 ) -> None:
     """Write the finished units of an archive into one compressed file, without the files of their calculations."""
-    from defect_surrogate.archive import Archive, bundle  # noqa: PLC0415
+    from defect_surrogate.archive import bundle  # noqa: PLC0415
 
-    root = _archive_root(source)
-    if not (root / "units").is_dir():
-        raise InputError(f"{source}: neither an archive nor the folder of a run: no units/ or archive/units/ there")
-    count = bundle.pack(Archive(root), out, frames=frames)
+    count = bundle.pack(_existing_archive(source), out, frames=frames)
     typer.echo(f"{count} units in {out}, {out.stat().st_size / count / 1000:.1f} kB each")
 
 
@@ -60,6 +64,22 @@ def unpack(
         refused += len(done.refused)
     if refused:
         raise InputError(f"{refused} units refused, named above")
+
+
+def _existing_archive(path: Path) -> "Archive":
+    """Return the archive that a path is, or that the run or the host of a campaign there has."""
+    from defect_surrogate.archive import Archive  # noqa: PLC0415
+    from flows.sweep_folder import open_any  # noqa: PLC0415
+
+    root = _archive_root(path)
+    if (root / "units").is_dir():
+        return Archive(root)
+    try:
+        return open_any(path).archive
+    except InputError as error:
+        raise InputError(
+            f"{path}: neither an archive nor the folder of a run: no units/ or archive/units/ there"
+        ) from error
 
 
 def _archive_root(path: Path) -> Path:

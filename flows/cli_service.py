@@ -37,11 +37,28 @@ def serve(
 
 
 @errors(resume=None)
-def register(at_once: AtOnce = 2) -> None:
+def server(
+    address: Address = LOOPBACK,
+    port: Annotated[int, typer.Option(help="Of the API and the dashboard.")] = 4200,
+) -> None:
+    """Run Prefect's server alone, without telemetry; PREFECT_SERVER_API_AUTH_STRING is its user:password."""
+    from flows.serve.api import serve_api  # noqa: PLC0415
+
+    serve_api(address, port)
+
+
+@errors(resume=None)
+def register(
+    at_once: AtOnce = 2,
+    only_worker: Annotated[
+        bool,
+        typer.Option("--only-worker", help="All flow runs are of this machine: resume those whose process is gone."),
+    ] = False,
+) -> None:
     """Tell the Prefect server of PREFECT_API_URL about work pool, queues, deployments and automations."""
     from flows.serve.register import register as register_all  # noqa: PLC0415
 
-    register_all(os.environ, at_once=at_once)
+    register_all(os.environ, at_once=at_once, only_worker=only_worker)
 
 
 @errors(resume=None)

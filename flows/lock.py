@@ -37,7 +37,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.seek(0)
-            raise HeldError(f"{path}: a search is running here already (process {stream.read()})") from error
+            raise HeldError(f"{path}: runs already (process {stream.read()})") from error
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()

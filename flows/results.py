@@ -14,6 +14,7 @@ from defect_surrogate.relaxation import Level, Unit
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
 from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
 from defect_surrogate.reports.files import write_report_files
+from defect_surrogate.reports.overview import write_overview
 from defect_surrogate.reports.page import write_page
 from defect_surrogate.reports.schema import CampaignReport, FailureReport, VacancyReport
 from defect_surrogate.settings import SearchSettings
@@ -65,6 +66,7 @@ def write_results(run: RunFolder, searches: Sequence[HostSearch]) -> CampaignRep
     )
     write_report_files(report, run.path, structures=structures)
     write_page(report, run.path, structures=structures)
+    write_overview(report, run.path)
     return report
 
 

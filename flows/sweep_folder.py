@@ -25,6 +25,7 @@ from defect_surrogate.archive import Archive
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import read_settings
+from flows.campaigns.folder import campaign_of
 from flows.run_folder import RunFolder, WorkFolder, log_changes, open_folder
 
 SWEEP_FILE = "sweep.json"
@@ -160,7 +161,7 @@ def is_sweep(path: Path) -> bool:
 
 
 def open_any(path: Path) -> WorkFolder:
-    """Open the folder of an earlier search, sweep or ``build-dataset``.
+    """Open the folder of an earlier search, sweep, campaign or ``build-dataset``.
 
     Parameters
     ----------
@@ -177,6 +178,9 @@ def open_any(path: Path) -> WorkFolder:
     InputError
         If it is none of these.
     """
+    campaign = campaign_of(path)
+    if campaign is not None:
+        return campaign
     return open_sweep(path) if is_sweep(path) else open_folder(path)
 
 

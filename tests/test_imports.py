@@ -62,8 +62,8 @@ OWNERS = {
     "plotly": ("reports",),
     "jinja2": ("reports", "report_server"),
     "fastapi": ("report_server",),
-    "starlette": ("report_server",),
-    "uvicorn": ("report_server", None),  # None: flows, which run a Prefect server
+    "starlette": ("report_server", None),  # None: flows, which run a Prefect server
+    "uvicorn": ("report_server", None),
 }
 
 

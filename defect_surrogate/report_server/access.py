@@ -34,6 +34,9 @@ SHOWN = (PAGE_FILE, OVERVIEW_FILE)
 
 POSCAR_TYPE = "text/plain; charset=utf-8"
 
+MOST_NAMES = 32
+"""Most folders, and a file, of an address; with thousands a request would cost more than it should."""
+
 _REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 _BARE = re.compile(r"[^A-Za-z0-9._+-]")
 
@@ -50,9 +53,12 @@ def requested_names(raw_path: bytes) -> tuple[str, ...] | None:
     -------
     tuple of str or None
         Names of folders and of the file, e.g. ``("runs", "CdTe", "report.html")``, as ``os.fsdecode`` writes them; None if a
-        part is no name: empty, ``.``, ``..``, or with a slash or NUL in it.
+        part is no name: empty, ``.``, ``..``, or with a slash or NUL in it; or if there are more than any of our files has.
     """
-    names = tuple(os.fsdecode(unquote_to_bytes(part)) for part in raw_path.split(b"/")[2:])
+    parts = raw_path.split(b"/")[2:]
+    if len(parts) > MOST_NAMES:
+        return None
+    names = tuple(os.fsdecode(unquote_to_bytes(part)) for part in parts)
     return None if any(name in ("", ".", "..") or "/" in name or "\0" in name for name in names) else names
 
 

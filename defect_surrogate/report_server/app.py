@@ -1,58 +1,20 @@
-"""The addresses of the report server, and what answers at each."""
+"""The web application: which address leads to which answer, and what is said where there is none."""
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
-from pymatgen.io.vasp.inputs import Poscar
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from defect_surrogate.archive import count_rows, find_rows, indexed_structure
 from defect_surrogate.errors import DefectSurrogateError, InputError
-from defect_surrogate.report_server.access import (
-    CONTENT_TYPES,
-    OVERVIEW_FILE,
-    PAGE_FILE,
-    POSCAR_TYPE,
-    SHOWN,
-    disposition,
-    requested_names,
-    served_file,
-)
-from defect_surrogate.report_server.campaigns import campaigns_of, standing
+from defect_surrogate.report_server.answers import Answers
 from defect_surrogate.report_server.catalogue import Catalogue
-from defect_surrogate.report_server.filters import SORTS, VacancyFilter
 from defect_surrogate.report_server.guard import HEALTH, Guard
-from defect_surrogate.report_server.pages import message_page, page
-from defect_surrogate.report_server.paging import PAGE_LENGTH, Paging
-from defect_surrogate.report_server.run_folders import run_marker
-from defect_surrogate.report_server.run_page import search_content, sweep_content
-from defect_surrogate.report_server.sweeps import read_alloy
-from defect_surrogate.report_server.units import CONVERGED, LEVELS, UnitFilter
-from defect_surrogate.report_server.vacancies import VacancyRow, vacancies_csv
+from defect_surrogate.report_server.pages import message_page
 from defect_surrogate.report_server.visitors import Password
-from defect_surrogate.reports.files import read_campaign
-from defect_surrogate.reports.results import RESULTS_FILE
-
-ARCHIVE = "archive"
-"""Folder of the archive below the served one."""
-
-REPORT_POLICY = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""Of ``report.html``: its scripts draw figures, in an origin of its own, where they reach nothing of this server. The page
-itself names those two that may run."""
-
-KEY = re.compile("[0-9a-f]{64}")
-KEY_SHOWN = 12
-
-FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 class _Names(Convertor[str]):
@@ -61,144 +23,15 @@ class _Names(Convertor[str]):
     regex = r"[\s\S]*"
 
     def convert(self, value: str) -> str:
+        """Leave it as it is."""
         return value
 
     def to_string(self, value: str) -> str:
+        """Leave it as it is."""
         return value
 
 
 register_url_convertor("names", _Names())
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What answers at each address.
-
-    Attributes
-    ----------
-    root
-        The served folder, resolved.
-    catalogue
-        Its runs.
-    """
-
-    root: Path
-    catalogue: Catalogue
-
-    def index(self, request: Request) -> Response:
-        """List campaigns, and single searches and sweeps."""
-        runs = self.catalogue.runs()
-        content = {
-            "campaigns": campaigns_of(runs),
-            "runs": [run for run in standing(runs) if run.campaign is None and not run.fault],
-            "unreadable": [run for run in runs if run.fault],
-            "root": self.root,
-        }
-        return page("index.html", content)
-
-    def campaign(self, request: Request) -> Response:
-        """List the runs of the hosts of a campaign."""
-        names = requested_names(request.scope["raw_path"].removesuffix(b"/"))
-        found = [one for one in campaigns_of(self.catalogue.runs()) if (one.name,) == names]
-        if not found:
-            raise HTTPException(404)
-        content = {"campaign": found[0], "query": VacancyFilter(campaign=found[0].name).query}
-        return page("campaign.html", content)
-
-    def run(self, request: Request) -> Response:
-        """Show a run."""
-        names = requested_names(request.scope["raw_path"].removesuffix(b"/"))
-        run = None if names is None else self.catalogue.find(names)
-        if run is None:
-            raise HTTPException(404)
-        files = [name for name in CONTENT_TYPES if self._is_served((*run.names, name))]
-        shown: dict[str, object] = {"run": run, "files": files, "overview": OVERVIEW_FILE}
-        if run.summary is None:
-            return page("unread.html", shown)
-        path = self.root.joinpath(*run.names, run.report)
-        if run.kind == "search":
-            return page("search.html", shown | search_content(run, read_campaign(path)))
-        compositions = [one for one in self.catalogue.runs() if one.sweep == run.names]
-        return page("sweep.html", shown | sweep_content(read_alloy(path), compositions))
-
-    def vacancies(self, request: Request) -> Response:
-        """Show the vacancies of all runs that the query selects."""
-        rows = self._rows()
-        wanted = VacancyFilter.of(request.query_params)
-        selected = wanted.selected(rows)
-        paging = Paging.of(request.query_params, total=len(selected), selection=wanted.query)
-        content = {
-            "wanted": wanted,
-            "rows": selected[paging.offset : paging.offset + PAGE_LENGTH],
-            "paging": paging,
-            "of_all": len(rows),
-            "sorts": SORTS,
-            "elements": sorted({row.element for row in rows}),
-            "campaigns": sorted({row.campaign for row in rows if row.campaign is not None}),
-            "levels": sorted({row.level_of_theory for row in rows if row.level_of_theory is not None}),
-            "several_levels": len({row.level_of_theory for row in selected}) > 1,
-        }
-        return page("vacancies.html", content)
-
-    def vacancies_csv(self, request: Request) -> Response:
-        """Answer with the same vacancies as CSV, all pages."""
-        text = vacancies_csv(VacancyFilter.of(request.query_params).selected(self._rows()))
-        headers = {"Content-Disposition": disposition("vacancies.csv", shown=False)}
-        return Response(text.encode("utf-8", "replace"), media_type=CONTENT_TYPES[RESULTS_FILE], headers=headers)
-
-    def units(self, request: Request) -> Response:
-        """Show the finished units of the archive that the query selects."""
-        wanted = UnitFilter.of(request.query_params)
-        archive = self.root / ARCHIVE
-        total = count_rows(archive, **wanted.selection)
-        paging = Paging.of(request.query_params, total=total, selection=wanted.query)
-        content = {
-            "wanted": wanted,
-            "rows": find_rows(archive, **wanted.selection, limit=PAGE_LENGTH, offset=paging.offset),
-            "paging": paging,
-            "levels": LEVELS,
-            "converged": CONVERGED,
-            "archive": archive,
-        }
-        return page("units.html", content)
-
-    def unit_structure(self, request: Request) -> Response:
-        """Answer with the relaxed structure of a unit as POSCAR."""
-        key = request.path_params["key"]
-        if not KEY.fullmatch(key):
-            raise HTTPException(404)
-        structure = indexed_structure(self.root / ARCHIVE, key)
-        if structure is None:
-            raise HTTPException(404)
-        text = Poscar(structure, comment=f"relaxed structure of unit {key}").get_str(significant_figures=12)
-        headers = {"Content-Disposition": disposition(f"{key[:KEY_SHOWN]}.vasp", shown=False)}
-        return Response(text, media_type=POSCAR_TYPE, headers=headers)
-
-    def file(self, request: Request) -> Response:
-        """Answer with a file of a run folder, if it is one of those that are served."""
-        names = requested_names(request.scope["raw_path"])
-        found = None if names is None else served_file(names, root=self.root, is_run=self._is_run)
-        if names is None or found is None:
-            raise HTTPException(404)
-        with found[1] as stream:
-            content = stream.read()
-        headers = {
-            "Content-Disposition": disposition(names[-1], shown=names[-1] in SHOWN),
-            "Content-Security-Policy": REPORT_POLICY if names[-1] == PAGE_FILE else FILE_POLICY,
-        }
-        return Response(content, media_type=found[0], headers=headers)
-
-    def _rows(self) -> list[VacancyRow]:
-        return [row for run in self.catalogue.runs() if run.summary is not None for row in run.summary.rows]
-
-    def _is_run(self, names: tuple[str, ...]) -> bool:
-        return run_marker(self.root, names) is not None
-
-    def _is_served(self, names: tuple[str, ...]) -> bool:
-        found = served_file(names, root=self.root, is_run=self._is_run)
-        if found is not None:
-            found[1].close()
-        return found is not None
 
 
 def create_app(root: Path, *, password: str | None = None) -> FastAPI:
@@ -224,8 +57,7 @@ def create_app(root: Path, *, password: str | None = None) -> FastAPI:
     """
     if not root.is_dir():
         raise InputError(f"{root}: is not a folder whose reports could be served")
-    resolved = root.resolve()
-    answers = Answers(resolved, Catalogue(resolved))
+    answers = Answers(Catalogue(root.resolve()))
     routes = {
         "/": answers.index,
         HEALTH: lambda request: JSONResponse({"status": "ok"}),
@@ -243,6 +75,9 @@ def create_app(root: Path, *, password: str | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={
+            "auto_configure": False
+        },  # or it sends who looks at what to wherever OTEL_EXPORTER_OTLP_ENDPOINT says
         routes=[Route(path, answer, methods=["GET"]) for path, answer in routes.items()],
     )
     app.add_middleware(Guard, password=None if password is None else Password.of(password))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from defect_surrogate.report_server.catalogue import Run, Summary
+from defect_surrogate.report_server.run_folders import HOST_DEPTH
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Campaign:
     @property
     def hosts(self) -> int:
         """Number of host folders."""
-        return len({run.names[3] for run in self.runs})
+        return len({run.names[HOST_DEPTH - 1] for run in self.runs})
 
     @property
     def changed(self) -> float:

@@ -13,7 +13,7 @@ from typing import Literal
 from defect_surrogate.errors import ReportError
 from defect_surrogate.metrics import HIT_TOLERANCE
 from defect_surrogate.report_server.access import ALLOY_FILE
-from defect_surrogate.report_server.run_folders import NOTES, run_folders, run_marker
+from defect_surrogate.report_server.run_folders import NOTES, campaign_of, run_folders, run_marker
 from defect_surrogate.report_server.sweeps import read_alloy
 from defect_surrogate.report_server.vacancies import VacancyRow, vacancy_rows
 from defect_surrogate.reports.alloy_schema import AlloyReport
@@ -103,22 +103,6 @@ class Run:
     def sweep(self) -> tuple[str, ...] | None:
         """Folder of the sweep that it is a composition of, if it lies where one does."""
         return self.names[:-2] if self.names[-2:-1] == (_COMPOSITIONS,) else None
-
-
-def campaign_of(names: tuple[str, ...]) -> str | None:
-    """Name of the campaign that a folder ``campaigns/NAME/hosts/HOST``, or one below, is of.
-
-    Parameters
-    ----------
-    names
-        Names of the folders from the served one on.
-
-    Returns
-    -------
-    str or None
-        None for other folders.
-    """
-    return names[1] if len(names) >= 4 and names[0] == "campaigns" and names[2] == "hosts" else None
 
 
 class Catalogue:

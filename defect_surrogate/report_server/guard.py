@@ -61,7 +61,8 @@ class Guard:
                 "Without a password this server answers only to localhost, 127.0.0.1 and [::1].",
             )
         given = request.headers.get("authorization", "")
-        if self._password is not None and request.url.path != HEALTH and not self._password.accepts(given):
+        path = request.scope["path"]  # request.url is made with what the visitor gives for a host
+        if self._password is not None and path != HEALTH and not self._password.accepts(given):
             return message_page(
                 401,
                 "Password needed",

@@ -37,7 +37,7 @@ MOST_PANELS = 12
 COLUMNS = 4
 PANEL_INCHES = (3.2, 2.5)
 LONGEST_TITLE = 44
-"""Characters of a title; the rest is left out."""
+"""Characters of a line of a title; the rest is left out, of host and vacancy half a line of each."""
 
 OTHER_STARTS = LARGEST_DISTORTION + 0.2
 """Where starts stand that are neither ``Unperturbed`` nor a bond distortion."""
@@ -71,6 +71,7 @@ class _Mark:
 
     @property
     def style(self) -> dict[str, Any]:
+        """What matplotlib is told."""
         _, colour, marker, size = SERIES[self.series]
         face = "none" if self.hollow else colour
         return {"marker": "^" if self.above else marker, "markersize": size, "color": colour, "markerfacecolor": face}
@@ -176,7 +177,8 @@ def _draw(panel: Axes, host: HostReport, vacancy: VacancyReport) -> set[_Mark]:
     panel.set_xticks(list(ticks), labels=list(ticks.values()))
     panel.set_xlim(-0.68, OTHER_STARTS + 0.1 if others else 0.68)
     panel.set_ylim(bottom - 0.1 * (top - bottom), top + 0.14 * (top - bottom))
-    panel.set_title(f"{_short(f'{host.name}/{vacancy.name}')}\n{_short(_finding(vacancy))}", fontsize=8.0)
+    name = "/".join(_short(part, LONGEST_TITLE // 2) for part in (host.name, vacancy.name))
+    panel.set_title(f"{name}\n{_short(_finding(vacancy), LONGEST_TITLE)}", fontsize=8.0)
     return set(drawn)
 
 
@@ -214,7 +216,7 @@ def _finding(vacancy: VacancyReport) -> str:
     return f"{in_ev(vacancy.energy_lowering)}; {vacancy.ground_state.kind}"
 
 
-def _short(text: str) -> str:
+def _short(text: str, longest: int) -> str:
     """Shorten a text, without characters that XML has not, that break lines, or that change the direction of writing."""
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return plain if len(plain) <= LONGEST_TITLE else f"{plain[: LONGEST_TITLE - 1]}…"
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

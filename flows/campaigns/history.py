@@ -10,7 +10,6 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from defect_surrogate.errors import InputError
 from defect_surrogate.reconstruction import NO_BONDS
-from defect_surrogate.relaxation import digest
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.schema import CampaignReport
 from flows.campaigns.folder import CampaignFolder
@@ -101,11 +100,6 @@ class Entry:
     hosts: tuple[HostEntry, ...]
     found: dict[str, Found]
     spent: str
-
-    @property
-    def settings_digest(self) -> str:
-        """Digest of the settings, 64 hexadecimal digits."""
-        return digest(self.campaign)
 
 
 _ENTRY = TypeAdapter(Entry)

@@ -15,7 +15,7 @@ from flows.allowance import Allowance
 from flows.campaigns.events import Progress, tell
 from flows.campaigns.folder import CampaignFolder, Done, ServiceFolder, asked_for, read_done, write_done
 from flows.campaigns.history import Entry, Found, HostEntry, HostState, begin_entry, end_entry, found_in, read_history
-from flows.campaigns.settings import PRIORITIES, Campaign, hosts_of, read_campaign, with_absolute_paths
+from flows.campaigns.settings import PRIORITIES, Campaign, hosts_of, read_campaign, resolved
 from flows.campaigns.summary import broken_count, publish_campaign, state_of
 from flows.lock import locked
 from flows.progress import show_own_lines
@@ -65,7 +65,7 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
     show_own_lines()
     begin_again()
     place = ServiceFolder(Path(service).absolute())
-    campaign = with_absolute_paths(campaign, place.root)
+    campaign = resolved(campaign, place.root)
     folder = place.campaign(campaign.name)
     try:
         with locked(folder.path):
@@ -130,9 +130,9 @@ def search_campaign_host(source: str, folder: str, campaign: Campaign) -> "tuple
         What became of it, and what was found.
     """
     path = Path(folder)
-    asked = asked_for(source, campaign.settings)
+    asked = asked_for(source, campaign.search)
     with locked(path):
-        run = create_run(path, source, campaign.settings, shared_archive=path.parents[3] / "archive")
+        run = create_run(path, source, campaign.search, shared_archive=path.parents[3] / "archive")
         report = search_in(run)
         failed, unfinished = failure_count(report), unfinished_count(report)
         finished = len(run.units()) - failed - unfinished
@@ -151,7 +151,7 @@ def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entr
     ended: dict[str, HostEntry] = {}
     found: dict[str, Found] = {}
     for name, source in hosts.items():
-        if (before := _as_before(folder, name, asked_for(source, campaign.settings), try_again=try_again)) is not None:
+        if (before := _as_before(folder, name, asked_for(source, campaign.search), try_again=try_again)) is not None:
             ended[name] = before
             found |= found_in(read_report(folder.host(name) / CAMPAIGN_FILE))
 
@@ -165,7 +165,7 @@ def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entr
         Progress(campaign.name) as progress,
         relaxers(
             folder,
-            campaign.settings.workers,
+            campaign.search.workers,
             allowance=allowance,
             priority=PRIORITIES[campaign.priority],
             ended=progress.unit,

@@ -5,10 +5,9 @@ settings file.
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, name_from_source
 from defect_surrogate.errors import SettingsError
@@ -41,18 +40,30 @@ class Campaign(Section):
     folder: str | None = Field(
         None, description="Folder that is watched: every host file that lies in it when a run begins is searched."
     )
-    priority: Priority = Field("normal", description="Of campaigns that wait at the same time, which goes first.")
+    priority: Priority = Field(
+        "normal",
+        description="Of campaigns that wait, which begins first; of those on the same workers, whose work does.",
+    )
     budget: Budget = Budget()
     hosts_at_once: int = Field(1, ge=1, le=64, description="Hosts that are searched at the same time.")
-    settings: SearchSettings = SearchSettings()
+    settings: SearchSettings | str | None = Field(
+        None, description="Of the searches, or the file that has them, e.g. hse06.yaml; the paper's when absent."
+    )
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
         if not self.hosts and self.folder is None:
             raise ValueError(f"{self.name}: needs hosts, or a folder of them")
-        if self.settings.host.name is not None:
+        if isinstance(self.settings, SearchSettings) and self.settings.host.name is not None:
             raise ValueError(f"settings.host.name = {self.settings.host.name!r}: hosts are named after their files")
         return self
+
+    @property
+    def search(self) -> SearchSettings:
+        """Settings of the searches; those in a file have to be read before, by ``resolved``."""
+        if isinstance(self.settings, str):
+            raise SettingsError(f"{self.name}: settings of {self.settings} have not been read")
+        return self.settings or SearchSettings()
 
 
 def read_campaign(file: Path) -> Campaign:
@@ -66,71 +77,51 @@ def read_campaign(file: Path) -> Campaign:
     Returns
     -------
     Campaign
-        With absolute paths.
+        Resolved.
 
     Raises
     ------
     SettingsError
         If it cannot be read, or a key or value is not valid; each fault names its key and value.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{file}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{file}: must hold keys such as 'hosts:', found {type(content).__name__}")
-    content = {"name": file.stem} | content
-    home = file.absolute().parent
-    if isinstance(content.get("settings"), str):
-        settings_file = home / content["settings"]
-        content["settings"] = read_settings(settings_file).model_dump()
-        home_of_settings = settings_file.parent
-    else:
-        home_of_settings = home
-    try:
-        campaign = Campaign.model_validate(content)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'campaign'}: {fault['msg']} (got {fault['input']!r})"
-            for fault in error.errors()
-        )
-        raise SettingsError(f"{file}: {faults}") from error
-    return with_absolute_paths(campaign, home, home_of_settings)
+    return resolved(read_settings(file, Campaign, {"name": file.stem}), file.absolute().parent)
 
 
-def with_absolute_paths(campaign: Campaign, home: Path, home_of_settings: Path | None = None) -> Campaign:
-    """Return a campaign with absolute paths.
+def resolved(campaign: Campaign, home: Path) -> Campaign:
+    """Return a campaign with absolute paths, and with its settings.
 
     Parameters
     ----------
     campaign
-        With paths that are meant from a folder.
+        With paths that are meant from a folder, those in its settings too; in a settings file, from that file's folder.
     home
         That folder.
-    home_of_settings
-        Folder from which paths in the settings are meant, if another one.
 
     Returns
     -------
     Campaign
-        The same. What is no file, such as the name of a force field, stays.
+        What is no file, such as the name of a force field, stays.
+
+    Raises
+    ------
+    SettingsError
+        If its settings file cannot be read.
     """
-
-    def absolute(path: str, root: Path) -> str:
-        return str((root / path).resolve())
-
-    hosts = [one if MATERIALS_PROJECT_ID.fullmatch(one) else absolute(one, home) for one in campaign.hosts]
-    update: dict[str, Any] = {"hosts": hosts}
-    if campaign.folder is not None:
-        update["folder"] = absolute(campaign.folder, home)
-    content = campaign.model_dump()
-    settings, root = content["settings"], home_of_settings or home
+    root = home
+    if isinstance(campaign.settings, str):
+        file = home / campaign.settings
+        campaign, root = campaign.model_copy(update={"settings": read_settings(file)}), file.parent
+    settings = campaign.search.model_dump()
     if (root / settings["surrogate"]["potential"]).is_dir():
-        settings["surrogate"]["potential"] = absolute(settings["surrogate"]["potential"], root)
-    cluster = settings["workers"]["cluster"]
-    if cluster is not None:
-        settings["workers"]["cluster"] = absolute(cluster, root)
-    return Campaign.model_validate(content | update)
+        settings["surrogate"]["potential"] = _absolute(settings["surrogate"]["potential"], root)
+    if settings["workers"]["cluster"] is not None:
+        settings["workers"]["cluster"] = _absolute(settings["workers"]["cluster"], root)
+    content = campaign.model_dump() | {
+        "hosts": [one if MATERIALS_PROJECT_ID.fullmatch(one) else _absolute(one, home) for one in campaign.hosts],
+        "folder": None if campaign.folder is None else _absolute(campaign.folder, home),
+        "settings": settings,
+    }
+    return Campaign.model_validate(content)
 
 
 def hosts_of(campaign: Campaign) -> tuple[dict[str, str], dict[str, str]]:
@@ -158,6 +149,10 @@ def hosts_of(campaign: Campaign) -> tuple[dict[str, str], dict[str, str]]:
         else:
             hosts[name] = source
     return hosts, wrong
+
+
+def _absolute(path: str, root: Path) -> str:
+    return str((root / path).resolve())
 
 
 def _watched(folder: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from flows.campaigns.settings import Campaign, hosts_of
 from flows.driver import served
 from flows.serve.place import SERVICE_FILE, client_environment, read_addresses
 
-DEPLOYMENT = "run-campaign/local"
+DEPLOYMENT = "run-campaign/campaign"
 
 
 def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
@@ -39,7 +39,7 @@ def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
     _refuse_unreadable(campaign)
     speak_with_service(root, needed=False)
     folder = ServiceFolder(root).campaign(campaign.name)
-    with served(folder.path, campaign.settings.workers.cluster) as server:
+    with served(folder.path, campaign.search.workers.cluster) as server:
         from flows.campaigns.run import run_campaign  # noqa: PLC0415
         from flows.campaigns.summary import broken_count, state_of  # noqa: PLC0415
         from flows.cancel import cancellation_told  # noqa: PLC0415

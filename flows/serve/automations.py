@@ -17,6 +17,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from pydantic import SecretStr
 
 from defect_surrogate.errors import InputError
+from defect_surrogate.relaxation import digest
 from flows.campaigns.events import PREFIX
 
 SILENT = timedelta(seconds=90)
@@ -125,12 +126,16 @@ def set_alerts(client: SyncPrefectClient, *, webhook: str | None, block: str | N
 
 
 def _replace(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create an automation, or update the one of its name, whose memory of what it waits for stays."""
+    """Create an automation, or update the one of its name; one that is the same stays, and knows what it waits for."""
+    content = automation.model_dump(mode="json")
+    for name in ("after", "expect", "for_each"):  # sets
+        content["trigger"][name].sort()
+    automation.description = f"{automation.description} ({digest(content)[:8]})".strip()
     there = client.read_automations_by_name(automation.name)
-    if there:
-        client.update_automation(there[0].id, automation)
-    else:
+    if not there:
         client.create_automation(automation)
+    elif there[0].description != automation.description:
+        client.update_automation(there[0].id, automation)
 
 
 def _saved_webhook(address: str) -> UUID:

@@ -72,10 +72,10 @@ class _Child:
     def end(self) -> None:
         """Tell it to end, and a worker's flow runs, which keep what they have; wait; kill what does not end."""
         if self.process.poll() is None:
-            flow_runs = psutil.Process(self.process.pid).children()
-            for process in (self.process, *flow_runs):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                own = psutil.Process(self.process.pid)
+                for process in (own, *own.children()):
+                    process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=END_SECONDS)
         with contextlib.suppress(ProcessLookupError):
@@ -138,6 +138,7 @@ def running_service(root: Path, ports: Ports, *, at_once: int) -> Iterator[Servi
     """
     for name in ("campaigns", "hosts", "runs", "prefect"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a worker would not end
     running = Service(ports.addresses)
     with locked(root), contextlib.ExitStack() as ends:
         for child in _started(root.absolute(), ports, at_once):
@@ -156,14 +157,16 @@ def _started(root: Path, ports: Ports, at_once: int) -> Iterator[_Child]:
     client = others | PATIENT | client_environment(root, addresses)
     if not (root / "prefect" / "prefect.db").exists():
         copy_database(EMPTY_DATABASE, root / "prefect" / "prefect.db")
-    command = ("prefect", "server", "start", "--host", address, "--port", str(ports.api))
-    yield (child := _start(root, "server", *command, environment=server))
+    where = ("--address", address, "--port")
+    yield (child := _start(root, "server", "flows.cli", "server", *where, str(ports.api), environment=server))
     _wait_for(addresses.api, child, root)
-    registered = _start(root, "register", "flows.cli", "register", "--at-once", str(at_once), environment=client)
+    registered = _start(
+        root, "register", "flows.cli", "register", "--at-once", str(at_once), "--only-worker", environment=client
+    )
     if registered.process.wait() != 0:
         raise ServiceError(f"the deployments were not registered; see {registered.log}")
-    command = ("flows.cli", "reports", str(root), "--address", address, "--port", str(ports.reports))
-    yield _start(root, "reports", *command, environment=client)
+    pages = ("flows.cli", "reports", str(root), *where, str(ports.reports))
+    yield _start(root, "reports", *pages, environment=client)
     yield _start(root, "worker", "prefect", "worker", "start", "--pool", POOL, "--name", "service", environment=client)
     write_addresses(root, addresses)
 

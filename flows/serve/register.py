@@ -13,6 +13,7 @@ from prefect.workers.process import ProcessWorker
 
 from defect_surrogate.errors import ServiceError
 from flows.serve.automations import set_automations
+from flows.serve.lost_runs import crash_lost_runs
 from flows.serve.place import ROOT
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ PLACES = (Path(__file__).parents[2], Path(sys.prefix) / "share" / "defect-surrog
 """Where ``prefect.yaml`` is: in a checkout, or where the package was installed."""
 
 
-def register(environment: Mapping[str, str], *, at_once: int) -> None:
+def register(environment: Mapping[str, str], *, at_once: int, only_worker: bool) -> None:
     """Tell the Prefect server that is configured about pool, queues, deployments and automations; what it knows is updated.
 
     Parameters
@@ -35,6 +36,8 @@ def register(environment: Mapping[str, str], *, at_once: int) -> None:
         With the address of the server, and all that the flow runs get.
     at_once
         Flow runs of the pool that run at the same time.
+    only_worker
+        Whether all flow runs of the server are of this machine, so that those without a process can be told.
 
     Raises
     ------
@@ -44,6 +47,8 @@ def register(environment: Mapping[str, str], *, at_once: int) -> None:
     with get_client(sync_client=True) as client:
         _set_pool(client, environment.get(ROOT), at_once)
         set_automations(client)
+        if only_worker:
+            crash_lost_runs(client)
     file = next((path / "prefect.yaml" for path in PLACES if (path / "prefect.yaml").is_file()), None)
     if file is None:
         raise ServiceError(

@@ -142,7 +142,7 @@ def test_a_second_search_in_the_folder_is_refused_before_it_starts_anything(tmp_
     with locked(folder.path):
         result = run("resume", folder.path)
     assert result.exit_code == 2
-    assert f"a search is running here already (process {os.getpid()})" in result.stderr
+    assert f"runs already (process {os.getpid()})" in result.stderr
     assert not (folder.path / "prefect").exists()
 
 

@@ -109,7 +109,7 @@ def test_a_second_process_cannot_search_in_the_same_folder(tmp_path, host_file):
     with locked(run.path):
         process = context.Process(target=_try_to_lock, args=(run.path, answers))
         process.start()
-        assert "a search is running here already (process" in answers.get(timeout=20)
+        assert "runs already (process" in answers.get(timeout=20)
         process.join()
     with locked(run.path):
         pass

@@ -104,7 +104,7 @@ def test_one_composition_does_not_lock_another(tmp_path, sweep_settings):
         locked(folder.path),
         locked(a),
         locked(b),
-        pytest.raises(InputError, match="is running here already"),
+        pytest.raises(InputError, match="runs already"),
         locked(a),
     ):
         pass

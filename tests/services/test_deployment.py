@@ -56,14 +56,14 @@ def finished(api, tiny_search: Search):
     """The deployment run once: three surrogate relaxations of few steps, then the reference."""
     settings = SETTINGS | {"surrogate": {"max_steps": 5}, "reference": {"defect_incar": {"NSW": 0}}}
     parameters = {"source": str(tiny_search.host), "out": str(tiny_search.folder), "settings": settings}
-    api.prefect("deployment", "run", "search-host/local", "--params", json.dumps(parameters))
+    api.prefect("deployment", "run", "search-host/host-search", "--params", json.dumps(parameters))
     api.prefect("worker", "start", "--pool", "defect-surrogate", "--run-once")
     return tiny_search
 
 
 def test_form_of_the_deployment_can_be_read(api):
     deployment = next(one for one in api.post("deployments") if "search" in one["tags"])
-    assert (deployment["name"], deployment["work_pool_name"]) == ("local", "defect-surrogate")
+    assert (deployment["name"], deployment["work_pool_name"]) == ("host-search", "defect-surrogate")
     assert "search" in deployment["tags"]
     assert "ground-state" in deployment["description"]
     schema = deployment["parameter_openapi_schema"]

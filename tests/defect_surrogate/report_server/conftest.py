@@ -1,4 +1,4 @@
-"""A folder as a group has it: a campaign, single searches, a sweep, damaged reports, hostile names, and much that is not served."""
+"""A folder as a group has it: a campaign, searches, a sweep, damaged reports, hostile names, and much that is not served."""
 
 import dataclasses
 import json
@@ -35,9 +35,7 @@ def named(case: Case, host: str, *, vacancy: str = "v_Cd_0", reference: str = "H
     (found,) = one.vacancies
     found = dataclasses.replace(found, name=vacancy, **changes)
     stand_in = "vasp-xtb" in reference
-    one = dataclasses.replace(
-        one, name=host, vacancies=(found,), reference=reference, reference_is_stand_in=stand_in
-    )
+    one = dataclasses.replace(one, name=host, vacancies=(found,), reference=reference, reference_is_stand_in=stand_in)
     return Case(dataclasses.replace(case.campaign, hosts=(one,)), case.structures)
 
 

@@ -1,4 +1,5 @@
 import os
+import time
 from email.message import Message
 from urllib.parse import quote, quote_from_bytes
 
@@ -134,6 +135,14 @@ def test_nothing_else_is_served(root, path):
     assert content(root, path) is None
 
 
+def test_a_long_address_costs_little(root):
+    began = time.process_time()
+    for path in ("a/" * 32000, "runs/hse/" + "minima/" * 8000 + "x.vasp", "%2e" * 20000, "a" * 65000):
+        assert content(root, path) is None
+    assert served_file(("a",) * 5000, root=root, is_run=lambda names: run_marker(root, names) is not None) is None
+    assert time.process_time() - began < 1.0
+
+
 def test_an_absolute_path_below_the_prefix_is_a_name(root):
     assert content(root, quote(str(root / "secret.txt"), safe="")) is None
     assert content(root, quote(str(root / "runs/hse/report.html"))) is None
@@ -173,8 +182,31 @@ def test_no_descriptor_stays_open(root):
 _PIECES = st.sampled_from(
     [
         *(b"runs", b"hse", b"sweep", b"compositions", b"CdTe", b"archive", b"minima", b"v_Cd_0", b"link", b"out"),
-        *(b"report.html", b"campaign.json", b"Unperturbed.vasp", b"POTCAR", b".lock", b"1.vasp", b"out.vasp", b"..", b"."),
-        *(b"%2e%2e", b"%2f", b"%5c", b"%00", b"%c0%ae", b"%252e", b"", b"%0a", b"\\", b"//", b"/etc/passwd", b"secret.txt"),
+        *(
+            b"report.html",
+            b"campaign.json",
+            b"Unperturbed.vasp",
+            b"POTCAR",
+            b".lock",
+            b"1.vasp",
+            b"out.vasp",
+            b"..",
+            b".",
+        ),
+        *(
+            b"%2e%2e",
+            b"%2f",
+            b"%5c",
+            b"%00",
+            b"%c0%ae",
+            b"%252e",
+            b"",
+            b"%0a",
+            b"\\",
+            b"//",
+            b"/etc/passwd",
+            b"secret.txt",
+        ),
     ]
 )
 _PATHS = st.one_of(
@@ -195,7 +227,9 @@ def test_whatever_is_asked_for_is_a_file_of_a_run(root, allowed, path):
             assert SECRET.encode() not in stream.read()
 
 
-@given(names=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1), max_size=4))
+@given(
+    names=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1), max_size=4)
+)
 def test_an_address_leads_back_to_its_names(names):
     expected = None if {".", ".."} & set(names) else tuple(names)
     assert requested_names(address("files", *names).encode()) == expected
@@ -216,7 +250,9 @@ def test_addresses_of_files_that_are_not_served_are_none():
     assert file_address((*run, HOSTILE), "report.html") is None
 
 
-@pytest.mark.parametrize("name", ["a.vasp", "Bob's <b>.vasp", "ü.vasp", "x;y=z.vasp", "\u202egpj.vasp", "a" * 300, 'a"\r\nX: y'])
+@pytest.mark.parametrize(
+    "name", ["a.vasp", "Bob's <b>.vasp", "ü.vasp", "x;y=z.vasp", "\u202egpj.vasp", "a" * 300, 'a"\r\nX: y']
+)
 def test_a_disposition_names_the_file_and_nothing_more(name):
     header = disposition(name, shown=False)
     assert header.isascii()
@@ -224,7 +260,11 @@ def test_a_disposition_names_the_file_and_nothing_more(name):
     message = Message()
     message["Content-Disposition"] = header
     assert message.get_content_disposition() == "attachment"
-    assert {key for key, _ in message.get_params(header="Content-Disposition")} <= {"attachment", "filename", "filename*"}
+    assert {key for key, _ in message.get_params(header="Content-Disposition")} <= {
+        "attachment",
+        "filename",
+        "filename*",
+    }
     assert "\u202e" not in (message.get_filename() or "")
 
 

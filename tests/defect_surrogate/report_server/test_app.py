@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from defect_surrogate.archive import Archive, IndexRow, update_index
 from defect_surrogate.errors import InputError, ServiceError
 from defect_surrogate.relaxation import Unit
-from defect_surrogate.report_server import app as module
+from defect_surrogate.report_server import answers as module
 from defect_surrogate.report_server.app import create_app
 from defect_surrogate.reports.files import campaign_json
 from tests.defect_surrogate.report_server.conftest import HOSTILE, SCRIPT, SECRET, named, write_run
@@ -153,9 +153,16 @@ def test_a_run_says_what_was_found_and_what_failed(client):
     ]
     poscars = {link for link in page.links if link.endswith(".vasp")}
     assert len(poscars) == 4
-    assert {f"/files/campaigns/tellurides/hosts/CdTe/{name}" for name in ("report.html", "results.csv", "campaign.json")} < set(
-        page.links
-    )
+    assert {
+        f"/files/campaigns/tellurides/hosts/CdTe/{name}" for name in ("report.html", "results.csv", "campaign.json")
+    } < set(page.links)
+
+
+def test_a_composition_leads_to_its_sweep_and_back(client):
+    assert "/runs/runs/sweep/" in read(client, "/runs/runs/sweep/compositions/CdTe/").links
+    sweep = read(client, "/runs/runs/sweep/")
+    assert "/runs/runs/sweep/compositions/CdTe/" in sweep.links
+    assert "Warning: CdSe was lost: ServiceError: gone" in sweep.words
 
 
 def test_what_a_forged_report_names_outside_is_not_linked(analysed, tmp_path):
@@ -198,8 +205,8 @@ def test_long_tables_have_pages(analysed, tmp_path):
     client = TestClient(create_app(tmp_path), base_url="http://localhost")
     for number, first, last in ((1, "v_000", "v_099"), (3, "v_200", "v_249")):
         text = client.get(f"/vacancies?page={number}&element=Cd").text
-        assert f"<td class=\"name\">{first}</td>" in text
-        assert f"<td class=\"name\">{last}</td>" in text
+        assert f'<td class="name vacancy">{first}</td>' in text
+        assert f'<td class="name vacancy">{last}</td>' in text
         assert f"Page {number} of 3" in text
     assert "/vacancies?element=Cd&page=2" in Reader(text).links
     for odd in ("0", "-1", "x", "9" * 5000, "٣", ""):
@@ -309,7 +316,12 @@ def test_heads_are_as_of_gets(client):
 
 @pytest.mark.parametrize(
     "headers",
-    [(), ((b"host", b"evil.example"),), ((b"host", b"localhost"), (b"host", b"evil.example")), ((b"host", b"localhost:1@evil"),)],
+    [
+        (),
+        ((b"host", b"evil.example"),),
+        ((b"host", b"localhost"), (b"host", b"evil.example")),
+        ((b"host", b"localhost:1@evil"),),
+    ],
 )
 def test_without_a_password_another_name_of_this_machine_is_refused(root, headers):
     status, body = asyncio.run(asked(create_app(root), b"/", headers=headers))
@@ -337,12 +349,21 @@ def test_with_a_password_all_but_health_needs_it(root):
     assert client.get(f"/?authorization=Basic {token}").status_code == 401
 
 
+@pytest.mark.parametrize("host", [b"x/health?", b"x/health#", b"localhost/health?", b"/health?", b"\\/health"])
+def test_a_host_header_is_no_way_around_the_password(root, host):
+    app = create_app(root, password="secret")
+    for path in (b"/", b"/vacancies", b"/files/runs/hse/report.html"):
+        assert asyncio.run(asked(app, path, headers=((b"host", host),)))[0] == 401
+
+
 def test_health_needs_nothing(client):
     assert client.get("/health").json() == {"status": "ok"}
 
 
 def unit(number, **changes):
-    plain = IndexRow("CdTe", "v_Cd_0", "Dimer", "reference", KEY, True, "converged", 12, -1.5, "HSE06", "units/x", "Cd3Te4")
+    plain = IndexRow(
+        "CdTe", "v_Cd_0", "Dimer", "reference", KEY, True, "converged", 12, -1.5, "HSE06", "units/x", "Cd3Te4"
+    )
     return dataclasses.replace(plain, key=f"{number:064x}", **changes)
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from defect_surrogate.report_server import catalogue as module
 from defect_surrogate.report_server.campaigns import campaigns_of, standing
-from defect_surrogate.report_server.catalogue import Catalogue, campaign_of
+from defect_surrogate.report_server.catalogue import Catalogue
+from defect_surrogate.report_server.run_folders import campaign_of
 from defect_surrogate.reports.files import campaign_json
 from tests.defect_surrogate.report_server.conftest import HOSTILE, write_run
 
@@ -99,6 +100,18 @@ def test_one_run_is_found_as_among_all(root, runs):
 )
 def test_no_other_folder_is_a_run(root, names):
     assert Catalogue(root).find(names) is None
+
+
+def test_a_host_may_have_any_name(tmp_path, analysed):
+    hosts = tmp_path / "campaigns" / "archive" / "hosts"
+    for name in ("host", "archive", ".hidden"):
+        write_run(hosts / name, analysed)
+    write_run(tmp_path / "campaigns" / "a" / "hosts" / "host", analysed)
+    write_run(tmp_path / "campaigns" / "a" / "hosts" / "CdTe" / "host", analysed)
+    catalogue = Catalogue(tmp_path)
+    assert [run.path for run in catalogue.runs()] == ["campaigns/a/hosts/host"]
+    assert catalogue.find(("campaigns", "a", "hosts", "host")) is not None
+    assert catalogue.find(("campaigns", "archive", "hosts", "host")) is None
 
 
 def test_the_served_folder_can_be_a_run_itself(tmp_path, analysed):

@@ -47,7 +47,15 @@ def test_this_machine(host):
     "header",
     [
         *("", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:80", "0.0.0.0", "::1"),
-        *("localhost:", "localhost:x", "localhost:80@evil.example", "localhost, evil.example", "localhost\n", "[::2]", "[]"),
+        *(
+            "localhost:",
+            "localhost:x",
+            "localhost:80@evil.example",
+            "localhost, evil.example",
+            "localhost\n",
+            "[::2]",
+            "[]",
+        ),
         *("192.168.0.1", "2130706433", "127.1", "[localhost]", "user@localhost"),
     ],
 )

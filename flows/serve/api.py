@@ -1,0 +1,59 @@
+"""Prefect's server and dashboard, as ``prefect server start`` has them, but for what the dashboard would tell others.
+
+With ``PREFECT_SERVER_ANALYTICS_ENABLED=false`` Prefect 3.8's dashboard still asks a company's server for its configuration
+before it reads that it should not. A header forbids it to connect to anybody but this server.
+"""
+
+import os
+
+import uvicorn
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flows.serve.place import UNTRACKED
+
+POLICY = "connect-src 'self'"
+"""A page of this server connects to this server alone (https://www.w3.org/TR/CSP3/, ``connect-src``)."""
+
+
+class ConnectsHere:
+    """Adds the policy to every answer of an application.
+
+    Parameters
+    ----------
+    app
+        The application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+            await send(message)
+
+        await self._app(scope, receive, with_policy)
+
+
+def serve_api(address: str, port: int) -> None:
+    """Serve Prefect's API and dashboard until the process is asked to end.
+
+    Parameters
+    ----------
+    address
+        That it listens at.
+    port
+        Number of the port.
+    """
+    os.environ.update(UNTRACKED)
+    os.environ |= {"PREFECT_SERVER_API_HOST": address, "PREFECT_SERVER_API_PORT": str(port)}
+    os.environ.pop("PREFECT_API_URL", None)  # of this server, which is no client of another
+    from prefect.server.api.server import create_app  # noqa: PLC0415  (reads the environment at import)
+
+    uvicorn.run(
+        ConnectsHere(create_app(final=True)), host=address, port=port, log_level="warning", timeout_keep_alive=30
+    )
