@@ -14,10 +14,11 @@ from defect_surrogate.finished_search import FailedFolder, FinishedSearch, read_
 from defect_surrogate.hosts import Host, guess_oxidation_states
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
-from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
+from defect_surrogate.reports.campaign import campaign_report, host_report
 from defect_surrogate.reports.files import write_report_files
 from defect_surrogate.reports.page import write_page
 from defect_surrogate.reports.schema import CampaignReport, FailureReport, VacancyReport
+from defect_surrogate.reports.versions import library_versions
 from defect_surrogate.settings import MinimaSettings
 from flows.driver import check_folder
 

@@ -18,8 +18,6 @@ from prefect.artifacts import (
 )
 
 from defect_surrogate.errors import next_step
-from defect_surrogate.reports.alloy_page import alloy_rows, alloy_statements
-from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.entries import FailureReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.reports.summary import summary_markdown, table_rows
@@ -57,22 +55,6 @@ def publish_artifacts(report: CampaignReport, folder: Path) -> None:
     publish_failures(failures_in(report), name)
     create_markdown_artifact(summary_markdown(report), artifact_key("summary", name), f"{name}: searched and found.")
     publish_pictures(folder, name)
-
-
-def publish_alloy_artifacts(report: AlloyReport, folder: Path) -> None:
-    """Attach the table of all environments, and the summary, to the flow run.
-
-    Parameters
-    ----------
-    report
-        Of the sweep.
-    folder
-        Of the sweep.
-    """
-    create_table_artifact(alloy_rows(report), "environments", "One row for each vacancy of the alloy.")
-    lines = "\n".join(f"- {statement}" for statement in alloy_statements(report))
-    create_markdown_artifact(lines, key="alloy-summary", description="What was searched and found.")
-    publish_pictures(folder, "alloy")
 
 
 def publish_failures(failures: Iterable[FailureReport], name: str) -> None:

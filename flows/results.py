@@ -12,11 +12,12 @@ from defect_surrogate.archive import Archive, update_index
 from defect_surrogate.errors import ArchiveError, ServiceError
 from defect_surrogate.relaxation import Level, Unit
 from defect_surrogate.reports.build import minimum_structures, vacancy_report
-from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
+from defect_surrogate.reports.campaign import campaign_report, host_report
 from defect_surrogate.reports.files import write_report_files
 from defect_surrogate.reports.overview import write_overview
 from defect_surrogate.reports.page import write_page
 from defect_surrogate.reports.schema import CampaignReport, FailureReport, VacancyReport
+from defect_surrogate.reports.versions import library_versions
 from defect_surrogate.settings import SearchSettings
 from defect_surrogate.shakenbreak_folders import distortion_folders, write_relaxed
 from flows.run_folder import RunFolder

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import WithJsonSchema
 
 from defect_surrogate.crystal_files import name_from_source
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.artifacts import publish_artifacts
+from flows.described import described
 from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
@@ -18,12 +18,6 @@ from flows.results import add_to_index, write_results
 from flows.resumed import begin_again
 from flows.run_folder import RunFolder, create_run
 from flows.search import search
-
-
-def described(text: str, *, kind: str = "string") -> WithJsonSchema:
-    """Describe a parameter in the form of the dashboard; Prefect drops the description of a ``Field``."""
-    return WithJsonSchema({"type": kind, "description": text})
-
 
 Source = Annotated[str, described("Path of a CIF, POSCAR, extxyz or pymatgen JSON file, or a Materials Project id.")]
 Out = Annotated[str, described("Folder of the run; an earlier search of the same host there is continued.")]

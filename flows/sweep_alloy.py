@@ -10,17 +10,17 @@ from defect_surrogate.alloys import Composition, SweepSettings
 from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
-from flows.artifacts import publish_alloy_artifacts, publish_artifacts
+from flows.artifacts import publish_artifacts
+from flows.described import described
 from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.relaxing import relaxers
 from flows.results import add_to_index
 from flows.resumed import begin_again
-from flows.search_host import described
 from flows.side_by_side import side_by_side
 from flows.sweep_folder import END_MEMBERS, CompositionFolder, SweepFolder, create_sweep
 from flows.sweep_plan import SweepPlan, plan_sweep
-from flows.sweep_results import write_composition, write_sweep
+from flows.sweep_results import publish_sweep, write_composition, write_sweep
 from flows.work import Relax
 
 Out = Annotated[str, described("Folder of the sweep; an earlier one of the same end members there is continued.")]
@@ -105,7 +105,7 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
                 lost = _fan_out(plan.compositions, folder, settings)
         report = write_sweep(folder, plan, lost=lost)
         add_to_index(folder.archive)
-    publish_alloy_artifacts(report, folder.path)
+    publish_sweep(report, folder.path)
     return report
 
 

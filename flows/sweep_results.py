@@ -1,21 +1,24 @@
-"""From the search of an alloy, finished or not, to the files of its folder."""
+"""From the search of an alloy, finished or not, to the files of its folder, and to Prefect's dashboard."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import TypeAdapter, ValidationError
 
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.relaxation import digest
 from defect_surrogate.reports.alloy import alloy_json, alloy_report, composition_report
-from defect_surrogate.reports.alloy_page import write_alloy_page
+from defect_surrogate.reports.alloy_page import alloy_rows, alloy_statements, write_alloy_page
 from defect_surrogate.reports.alloy_schema import AlloyReport, CompositionReport
-from defect_surrogate.reports.campaign import library_versions
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.schema import CampaignReport
+from defect_surrogate.reports.versions import library_versions
 from flows.alloy_search import CompositionSearch
+from flows.artifacts import publish_pictures
 from flows.results import write_results
 from flows.sweep_folder import CompositionFolder, SweepFolder
 from flows.sweep_plan import SweepPlan
@@ -98,6 +101,22 @@ def write_sweep(folder: SweepFolder, plan: SweepPlan, *, lost: Mapping[str, str]
     replace_file(folder.path / ALLOY_FILE, alloy_json(report))
     write_alloy_page(report, folder.path)
     return report
+
+
+def publish_sweep(report: AlloyReport, folder: Path) -> None:
+    """Attach the table of all environments, and the summary, to the flow run.
+
+    Parameters
+    ----------
+    report
+        Of the sweep.
+    folder
+        Of the sweep.
+    """
+    create_table_artifact(alloy_rows(report), "environments", "One row for each vacancy of the alloy.")
+    lines = "\n".join(f"- {statement}" for statement in alloy_statements(report))
+    create_markdown_artifact(lines, key="alloy-summary", description="What was searched and found.")
+    publish_pictures(folder, "alloy")
 
 
 def sweep_digest(settings: SweepSettings) -> str:

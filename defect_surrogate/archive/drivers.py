@@ -92,7 +92,9 @@ class Driver:
         """
         path = self._claim_of(unit)
         try:
-            if not self._over.is_set() and not self._file.exists():  # this machine was asleep, and it was taken for dead
+            if (
+                not self._over.is_set() and not self._file.exists()
+            ):  # this machine was asleep, and it was taken for dead
                 self._file.touch()
             while True:
                 try:

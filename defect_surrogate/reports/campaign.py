@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from statistics import fmean
 
 from defect_surrogate.errors import ReportError
@@ -23,21 +22,6 @@ from defect_surrogate.reports.schema import (
 )
 from defect_surrogate.settings import MinimaSettings, SearchSettings
 
-LIBRARIES = (
-    "ase",
-    "chgnet",
-    "custodian",
-    "defect-surrogate",
-    "doped",
-    "dscribe",
-    "matgl",
-    "numpy",
-    "prefect",
-    "pymatgen",
-    "shakenbreak",
-    "tblite",
-    "torch",
-)
 """Distributions whose versions a report names."""
 
 NAN = float("nan")
@@ -157,17 +141,6 @@ def _summed(counts: Iterable[tuple[tuple[float, int], ...]]) -> tuple[tuple[floa
     for one in counts:
         total.update(dict(one))
     return tuple(sorted(total.items()))
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that results depend on.
-
-    Returns
-    -------
-    dict of str to str
-        Distribution → installed version.
-    """
-    return {name: version(name) for name in LIBRARIES}
 
 
 def _merged(methods: Sequence[MethodReport]) -> tuple[MethodReport, ...]:

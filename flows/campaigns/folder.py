@@ -23,8 +23,8 @@ from pathlib import Path
 
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import digest
-from defect_surrogate.reports.campaign import library_versions
 from defect_surrogate.reports.files import replace_file
+from defect_surrogate.reports.versions import library_versions
 from defect_surrogate.settings import SearchSettings
 from flows.campaigns.settings import NAME
 from flows.run_folder import WorkFolder

@@ -13,18 +13,15 @@ from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from flows.allowance import Allowance
 from flows.campaigns.events import Progress, tell
-from flows.campaigns.folder import CampaignFolder, Done, ServiceFolder, asked_for, read_done, write_done
-from flows.campaigns.history import Entry, Found, HostEntry, HostState, begin_entry, end_entry, found_in, read_history
+from flows.campaigns.folder import CampaignFolder, ServiceFolder, asked_for, read_done
+from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in, read_history
 from flows.campaigns.settings import PRIORITIES, Campaign, hosts_of, read_campaign, resolved
 from flows.campaigns.summary import broken_count, publish_campaign, state_of
+from flows.described import described
 from flows.lock import locked
 from flows.progress import show_own_lines
-from flows.relaxing import relaxers
-from flows.results import failure_count, unfinished_count
 from flows.resumed import begin_again
-from flows.run_folder import WorkFolder, create_run
-from flows.search_host import described, search_in
-from flows.side_by_side import side_by_side
+from flows.run_folder import WorkFolder
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +32,6 @@ TryAgain = Annotated[bool, described("Also try again what broke before.", kind="
 def campaign_name() -> str:
     """Return the name of a run of ``run_campaign``: that of the campaign."""
     return str(flow_run.parameters["campaign"].name)
-
-
-def host_name() -> str:
-    """Return the name of a run of ``search_campaign_host``: that of the host."""
-    return Path(str(flow_run.parameters["folder"])).name
 
 
 @flow(name="run-campaign", flow_run_name=campaign_name, persist_result=False)
@@ -111,36 +103,6 @@ def nightly(service: Service = ".") -> dict[str, str]:
     return lost
 
 
-@flow(name="search-campaign-host", flow_run_name=host_name, persist_result=False)
-def search_campaign_host(source: str, folder: str, campaign: Campaign) -> "tuple[HostEntry, dict[str, Found]]":
-    """Search the vacancies of a host of a campaign.
-
-    Parameters
-    ----------
-    source
-        File of the host, or its Materials Project id.
-    folder
-        Of the host, in that of its campaign.
-    campaign
-        Whose settings are used.
-
-    Returns
-    -------
-    tuple of HostEntry, and dict of str to Found
-        What became of it, and what was found.
-    """
-    path = Path(folder)
-    asked = asked_for(source, campaign.search)
-    with locked(path):
-        run = create_run(path, source, campaign.search, shared_archive=path.parents[3] / "archive")
-        report = search_in(run)
-        failed, unfinished = failure_count(report), unfinished_count(report)
-        finished = len(run.units()) - failed - unfinished
-        write_done(path, Done(asked, finished, failed, unfinished))
-    state: HostState = "broke" if failed else "budget" if unfinished else "finished"
-    return HostEntry(path.name, state, finished, failed, unfinished), found_in(report)
-
-
 def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entry:
     """Search the hosts of a campaign whose folder is held."""
     hosts, wrong = hosts_of(campaign)
@@ -155,29 +117,17 @@ def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entr
             ended[name] = before
             found |= found_in(read_report(folder.host(name) / CAMPAIGN_FILE))
 
-    def search(name: str) -> None:
-        ended[name], new = search_campaign_host(hosts[name], str(folder.host(name)), campaign)
-        found.update(new)
-
     budget = campaign.budget
     allowance = Allowance(folder.spent, relaxations=budget.reference_relaxations, core_hours=budget.core_hours)
-    with (
-        Progress(campaign.name) as progress,
-        relaxers(
-            folder,
-            campaign.search.workers,
-            allowance=allowance,
-            priority=PRIORITIES[campaign.priority],
-            ended=progress.unit,
-        ),
-    ):
-        lost = side_by_side(
-            [name for name in hosts if name not in ended],
-            search,
-            what="host",
-            at_once=campaign.hosts_at_once,
-            request_stop=folder.request_stop,
-        )
+    missing = {name: source for name, source in hosts.items() if name not in ended}
+    lost: dict[str, str] = {}
+    with Progress(campaign.name) as progress:
+        if missing:
+            from flows.campaigns.hosts import search_hosts  # noqa: PLC0415  (takes seconds, and 500 MB)
+
+            lost = search_hosts(
+                missing, folder, campaign, allowance=allowance, ended=ended, found=found, unit=progress.unit
+            )
     ended |= {name: HostEntry(name, "lost", message=message) for name, message in (wrong | lost).items()}
     entry = end_entry(
         folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()

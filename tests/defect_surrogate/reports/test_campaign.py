@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from defect_surrogate.errors import ReportError
-from defect_surrogate.reports.campaign import campaign_report, host_report, library_versions
+from defect_surrogate.reports.campaign import campaign_report, host_report
+from defect_surrogate.reports.versions import library_versions
 from defect_surrogate.settings import MinimaSettings, SearchSettings
 
 CREATED = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
