@@ -29,6 +29,7 @@ OVERLAP_FRACTION = 0.5
 
 MATERIALS_PROJECT_ID = re.compile(r"mp-\d+")
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._()+-]{0,99}")
 _SUFFIXES = re.compile(r"(\.(cif|vasp|poscar|contcar|xyz|extxyz|json|gz))+$", re.IGNORECASE)
 _FORMAT = re.compile(r"^(POSCAR|CONTCAR)[._-]?|[._-]?(POSCAR|CONTCAR)$", re.IGNORECASE)
 
@@ -72,6 +73,11 @@ def name_from_source(source: str | Path) -> str | None:
         is left, as of ``POSCAR``.
     """
     return _FORMAT.sub("", _SUFFIXES.sub("", Path(source).name)) or None
+
+
+def is_host_name(name: str) -> bool:
+    """Whether a host can have a name: letters, digits and . _ ( ) + -, at most 100, no '..', so that it is a folder's too."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def check_crystal(structure: Structure, source: str) -> None:

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import io
 import logging
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,12 @@ from doped.utils.supercells import get_min_image_distance
 from doped.utils.symmetry import get_primitive_structure
 from pymatgen.core import Structure
 
-from defect_surrogate.crystal_files import check_crystal, name_from_source, read_crystal
+from defect_surrogate.crystal_files import check_crystal, is_host_name, name_from_source, read_crystal
 from defect_surrogate.errors import HostError
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.settings import HostSettings
 
 logger = logging.getLogger(__name__)
-
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._()+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def read_host(source: str | Path, settings: HostSettings) -> Host:
     name = settings.name
     if name is None:
         name = name_from_source(source) or structure.composition.reduced_formula
-    if not NAME_PATTERN.fullmatch(name) or ".." in name:
+    if not is_host_name(name):
         raise HostError(
             f"{source_name}: {name!r} cannot name a host: give host.name letters, digits and . _ ( ) + -, at most 100, no '..'"
         )

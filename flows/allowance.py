@@ -4,7 +4,6 @@ A night is from noon to noon, by the clock of the machine. A relaxation counts w
 goes on after an interruption in the same night, counts once. Core-hours are wall time on a worker times the cores of its job.
 """
 
-import contextlib
 import json
 import logging
 import threading
@@ -13,7 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from defect_surrogate.relaxation import Unit
 from defect_surrogate.reports.files import replace_file
 
 logger = logging.getLogger(__name__)
@@ -33,12 +36,24 @@ class Spent:
     relaxations
         Reference relaxations that were begun.
     core_hours
-        Of these, those that run among them.
+        Core-hours (3600 s of a core each) of these, of those that run up to now.
     """
 
     night: str
     relaxations: int
     core_hours: float
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What the file holds: the night, the units that were begun in it, and their core-seconds."""
+
+    night: str
+    units: frozenset[str]
+    core_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_NOTE = TypeAdapter(_Note)
 
 
 class Allowance:
@@ -52,11 +67,6 @@ class Allowance:
         Most of each in a night; unlimited when None.
     now
         The time, with its time zone.
-
-    Attributes
-    ----------
-    refused
-        Keys of the units for which there was no room.
     """
 
     def __init__(
@@ -72,19 +82,22 @@ class Allowance:
         self._night, self._units, self._seconds = "", set[str](), 0.0
         self._running: dict[str, tuple[float, int]] = {}
         self._noted = 0.0
-        self.refused: set[str] = set()
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            noted = json.loads(file.read_text(encoding="utf-8"))
-            self._night, self._units, self._seconds = noted["night"], set(noted["units"]), float(noted["core_seconds"])
+        try:
+            noted = _NOTE.validate_json(file.read_bytes())
+            self._night, self._units, self._seconds = noted.night, set(noted.units), noted.core_seconds
+        except FileNotFoundError:
+            pass
+        except (OSError, ValidationError) as error:  # no reason not to work
+            logger.warning("%s: cannot be read, and what it counted is forgotten: %s", file, error)
         self._turn()
 
-    def begin(self, key: str, cores: int) -> bool:
+    def begin(self, unit: Unit, cores: int) -> bool:
         """Ask whether a relaxation may begin, and count it if so.
 
         Parameters
         ----------
-        key
-            Of its unit.
+        unit
+            What is relaxed.
         cores
             Of its job.
 
@@ -95,24 +108,26 @@ class Allowance:
         """
         with self._lock:
             self._turn()
-            if not self._has_room(key):
+            name = _identity(unit)
+            if not self._has_room(name):
                 return False
-            self._units.add(key)
-            self._running[key] = (time.monotonic(), cores)
+            self._units.add(name)
+            self._running[name] = (time.monotonic(), cores)
             self._note()
             return True
 
-    def has_room(self, key: str) -> bool:
-        """Whether a relaxation may begin."""
+    def has_room(self, unit: Unit | None = None) -> bool:
+        """Whether a relaxation may begin: one that has not begun in this night when None."""
         with self._lock:
             self._turn()
-            return self._has_room(key)
+            return self._has_room("" if unit is None else _identity(unit))
 
-    def end(self, key: str) -> None:
+    def end(self, unit: Unit) -> None:
         """Say that a relaxation has ended, or its worker was lost."""
+        name = _identity(unit)
         with self._lock:
-            if key in self._running:
-                began, cores = self._running.pop(key)
+            if name in self._running:
+                began, cores = self._running.pop(name)
                 self._seconds += cores * (time.monotonic() - began)
                 self._note()
 
@@ -135,11 +150,11 @@ class Allowance:
         """Say what was spent, of how much, e.g. ``12 of 40 reference relaxations and 3.2 core-hours``."""
         spent = self.spent
         relaxations = f"{spent.relaxations}" + ("" if self._relaxations is None else f" of {self._relaxations}")
-        hours = f"{spent.core_hours:.2g}" + ("" if self._core_hours is None else f" of {self._core_hours:g}")
+        hours = f"{round(spent.core_hours, 2):g}" + ("" if self._core_hours is None else f" of {self._core_hours:g}")
         return f"{relaxations} reference relaxations and {hours} core-hours in the night of {spent.night}"
 
-    def _has_room(self, key: str) -> bool:
-        fits = self._relaxations is None or key in self._units or len(self._units) < self._relaxations
+    def _has_room(self, name: str) -> bool:
+        fits = self._relaxations is None or name in self._units or len(self._units) < self._relaxations
         return fits and not self._is_spent()
 
     def _is_spent(self) -> bool:
@@ -164,3 +179,8 @@ class Allowance:
             replace_file(self._file, json.dumps(content))
         except OSError as error:  # a full disk: no reason to lose what runs
             logger.warning("%s: what was spent is not noted: %s", self._file, error)
+
+
+def _identity(unit: Unit) -> str:
+    """Tell a unit from all others: two of one key are two relaxations, such as those of one crystal in two files."""
+    return f"{unit.name}/{unit.key}"

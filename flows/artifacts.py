@@ -21,9 +21,7 @@ from defect_surrogate.errors import next_step
 from defect_surrogate.reports.entries import FailureReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.reports.summary import summary_markdown, table_rows
-
-REPORTS = "DEFECT_SURROGATE_REPORTS"
-"""Environment variable with the address of the report server, e.g. ``http://127.0.0.1:4201``."""
+from flows.serve.place import REPORTS
 
 
 def report_url(path: Path) -> str | None:
@@ -31,8 +29,8 @@ def report_url(path: Path) -> str | None:
     served, root = os.environ.get(REPORTS), Path.cwd()
     if not served or not path.absolute().is_relative_to(root):
         return None
-    relative = path.absolute().relative_to(root).as_posix()
-    return f"{served.rstrip('/')}/{'files' if path.suffix else 'runs'}/{quote(relative)}{'' if path.suffix else '/'}"
+    relative, is_folder = path.absolute().relative_to(root).as_posix(), path.is_dir()
+    return f"{served.rstrip('/')}/{'runs' if is_folder else 'files'}/{quote(relative)}{'/' if is_folder else ''}"
 
 
 def artifact_key(kind: str, name: str) -> str:

@@ -145,8 +145,6 @@ class _Progress:
         """Take in that all that has not ended is left for another night."""
         for work in self.batch.works:
             if not self.batch.results.has(work.unit.name) and work.unit.name not in self.hungry:
-                if self.batch.allowance is not None:
-                    self.batch.allowance.refused.add(work.unit.key)
                 self.leave(work)
 
     def _again(self, work: Work, outcome: Outcome, *, begun: bool) -> list[Group]:

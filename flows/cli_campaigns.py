@@ -53,7 +53,7 @@ def list_campaigns(service: Service = HERE, as_json: Json = False) -> None:
     """List the campaigns of a group: runs, hosts, what was found and what broke."""
     from flows.campaigns.folder import ServiceFolder  # noqa: PLC0415
     from flows.campaigns.history import read_history  # noqa: PLC0415
-    from flows.campaigns.summary import state_of  # noqa: PLC0415
+    from flows.campaigns.summary import broken_count, state_of  # noqa: PLC0415
     from flows.lock import is_free  # noqa: PLC0415
     from flows.progress import show_table  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def list_campaigns(service: Service = HERE, as_json: Json = False) -> None:
                 "hosts": str(len(latest.hosts)),
                 "vacancies": str(len(latest.found)),
                 "new bonds": str(sum(one.has_new_bonds for one in latest.found.values())),
-                "broke": str(sum(one.failed for one in latest.hosts)),
+                "broke": str(broken_count(latest)),
             }
         )
     if as_json:
@@ -95,18 +95,20 @@ def show(which: Which, service: Service = HERE, as_json: Json = False) -> None:
     import yaml  # noqa: PLC0415
 
     from flows.campaigns.summary import STATES, state_of  # noqa: PLC0415
+    from flows.progress import printable  # noqa: PLC0415
 
     folder, entry = _entry(service, which)
     if as_json:
         typer.echo(json.dumps(asdict(entry), indent=1, ensure_ascii=False))
         return
     state, message = state_of(entry) if entry.ended else ("not ended", "it runs, or was killed")
-    typer.echo(f"{folder.name}, run {entry.number}, {entry.began} to {entry.ended or '…'}: {state}: {message}")
+    when = f"{entry.began} to {entry.ended or '…'}"
+    lines = [f"{folder.name}, run {entry.number}, {when}: {state}: {message}"]
     for one in entry.hosts:
         units = f"{one.finished} finished, {one.failed} broke, {one.unfinished} to do"
-        typer.echo(f"  {one.name}: {STATES[one.state]}{f': {one.message}' if one.message else ''}; units: {units}")
-    for name, found in entry.found.items():
-        typer.echo(f"  {name}: {_words(found)}")
+        lines.append(f"  {one.name}: {STATES[one.state]}{f': {one.message}' if one.message else ''}; units: {units}")
+    lines += [f"  {name}: {_words(found)}" for name, found in entry.found.items()]
+    typer.echo("\n".join(printable(line) for line in lines))
     typer.echo("settings:")
     typer.echo(yaml.safe_dump(entry.campaign, sort_keys=False, allow_unicode=True), nl=False)
 

@@ -38,10 +38,11 @@ from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.reference_search import SINGLE_POINT
 from flows.relaxing import relaxers
-from flows.run_folder import RunFolder, WorkFolder, open_run
+from flows.run_folder import RunFolder, open_run
 from flows.search import archived_search
 from flows.searched import HostSearch, VacancySearch
 from flows.work import Relax, Work, collected
+from flows.work_folder import WorkFolder
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.settings import SearchSettings
 from flows.lock import locked
-from flows.run_folder import WorkFolder, open_run
+from flows.run_folder import open_run
+from flows.work_folder import WorkFolder
 
 if TYPE_CHECKING:
     from flows.service import Server

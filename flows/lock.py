@@ -3,12 +3,17 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from defect_surrogate.errors import HeldError, InputError
 
 LOCK = ".lock"
+
+LOOK_SECONDS = 0.1
+"""Time in which one who looks whether a folder is free has done so (our choice)."""
 
 
 @contextlib.contextmanager
@@ -33,11 +38,9 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{path}: cannot be the folder of a run: {error}") from error
     with lock as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken(stream):
             stream.seek(0)
-            raise HeldError(f"{path}: runs already (process {stream.read()})") from error
+            raise HeldError(f"{path}: runs already (process {stream.read()})")
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
@@ -45,10 +48,22 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_free(path: Path) -> bool:
-    """Whether no process of this machine, or of one that shares locks, holds a folder."""
+    """Whether no process of this machine, or of one that shares locks, holds a folder, which need not be writable."""
     try:
-        with (path / LOCK).open("a+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (path / LOCK).open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except FileNotFoundError:
+        return True
     return True
+
+
+def _taken(stream: TextIO) -> bool:
+    """Take a lock, also from those who only look whether it is free, which takes them no time."""
+    for pause in (0.0, LOOK_SECONDS):
+        time.sleep(pause)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.runtime import flow_run
 from rich import box
 from rich.console import Console
 from rich.highlighter import NullHighlighter
@@ -131,6 +129,9 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
 @contextlib.contextmanager
 def _artifact(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar in Prefect's dashboard; a thread posts it, so that a server that does not answer delays nothing."""
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact  # noqa: PLC0415  (the command line
+    from prefect.runtime import flow_run  # noqa: PLC0415  imports this module before Prefect may read its environment)
+
     if flow_run.get_id() is None:
         yield lambda _count: None
         return
@@ -141,16 +142,18 @@ def _artifact(title: str, total: int) -> Iterator[Callable[[int], None]]:
         done += more
 
     def post() -> None:
-        artifact, before = None, -1
+        artifact, before, pause = None, -1, 0.0
         while True:
-            last = over.wait(POSTED_EVERY if artifact else 0)
-            if done != before:
-                words, before = f"{title}: {done} of {total}", done
+            last = over.wait(pause)
+            if (now := done) != before:
+                words = f"{title}: {now} of {total}"
                 with contextlib.suppress(Exception):  # posted again soon
                     if artifact is None:
-                        artifact = cast(UUID, create_progress_artifact(100 * before / total, description=words))
+                        artifact = cast(UUID, create_progress_artifact(100 * now / total, description=words))
                     else:
-                        update_progress_artifact(artifact, 100 * before / total, description=words)
+                        update_progress_artifact(artifact, 100 * now / total, description=words)
+                    before = now
+            pause = POSTED_EVERY
             if last:
                 return
 
@@ -218,5 +221,10 @@ def show_table(rows: Sequence[Mapping[str, str]]) -> None:
     for heading in lines[0]:
         table.add_column(heading, overflow="fold", no_wrap=heading == lines[0][0])
     for line in lines[1:] if table.show_header else lines:
-        table.add_row(*(Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in cell)) for cell in line))
+        table.add_row(*(Text(printable(cell)) for cell in line))
     output.print(table)
+
+
+def printable(text: str) -> str:
+    """Show control characters of text from outside, so that a terminal does not obey them."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

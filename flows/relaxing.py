@@ -11,26 +11,27 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.settings import get_current_settings
 
 from defect_surrogate.archive import Driver
 from defect_surrogate.errors import ClusterLostError, ServiceError, StoppedError
+from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import SurrogateSettings, WorkerSettings
 from flows.allowance import Allowance
+from flows.around import AROUND, Around
 from flows.batches import Batch
 from flows.cancel import cancellable
 from flows.cluster.check import findings, worker_report
-from flows.cluster.connection import Cluster, open_cluster
+from flows.cluster.connection import open_cluster
 from flows.cluster.profile import ClusterProfile, Jobs, Level, ResourceClass
 from flows.cluster.serve import MORE_MEMORY
 from flows.reference_level import relax_with_reference
-from flows.run_folder import WorkFolder
 from flows.stream import Results
 from flows.surrogate_level import relax_with_surrogate
 from flows.work import Relax, Result, Work
+from flows.work_folder import WorkFolder
 
 logger = logging.getLogger(__name__)
 
@@ -39,34 +40,6 @@ LOSSES = 5
 
 RETRY_SECONDS = 1.0
 """Seconds after the loss of a scheduler before another is asked for, doubled at each loss (our choice)."""
-
-
-@dataclass(frozen=True)
-class _Around:
-    """What flows have from the flow that they run in.
-
-    Attributes
-    ----------
-    cluster
-        Its workers.
-    stopped
-        Whether somebody asked it to end.
-    allowance
-        What may be spent at the reference level; unlimited when None.
-    priority
-        Of its work, before or after that of other campaigns on the same workers; larger goes first.
-    ended
-        Is called whenever a unit has ended.
-    """
-
-    cluster: Cluster
-    stopped: Callable[[], bool]
-    allowance: Allowance | None
-    priority: int
-    ended: Callable[[], None]
-
-
-_around: contextvars.ContextVar[_Around | None] = contextvars.ContextVar("around", default=None)
 
 
 class Relaxers:
@@ -82,7 +55,7 @@ class Relaxers:
         Further tries of a unit that broke by no fault of its own.
     """
 
-    def __init__(self, folder: WorkFolder, around: _Around, retries: int) -> None:
+    def __init__(self, folder: WorkFolder, around: Around, retries: int) -> None:
         self._folder, self._around, self._retries = folder, around, retries
         self._cluster = around.cluster
         self._calls: list[tuple[threading.Thread, Results]] = []
@@ -130,6 +103,18 @@ class Relaxers:
     def _stopped(self) -> bool:
         return self._folder.stop_requested() or self._around.stopped()
 
+    def _allowance(self, pool: str) -> Allowance | None:
+        return None if pool == "surrogate" else self._around.allowance
+
+    def _is_wanted(self, unit: Unit, pool: str) -> bool:
+        """Whether a unit without a result is asked for: no worker need come for one that must not begin."""
+        allowance = self._allowance(pool)
+        if (unit.name, unit.key) in self._broke:
+            return False
+        if not self._around.try_again and self._folder.archive.failure(unit) is not None:
+            return False
+        return allowance is None or allowance.has_room(unit)
+
     def _give_up(self, works: Sequence[Work], results: Results, error: ServiceError) -> None:
         for work in works:
             logger.error("%s broke: %s", work.unit.name, error)
@@ -163,16 +148,17 @@ class Relaxers:
     def _begin(self, works: Sequence[Work], pool: str, run: Callable[[Batch], tuple[str, ...]]) -> Iterator[Result]:
         """Begin a call, in a thread of its own; what broke before in this flow is not asked for again."""
         self._folder.note_units(work.unit for work in works)
-        results = Results()
+        results, there = Results(), 0
         missing = []
         for work in works:
             relaxation = self._folder.archive.find(work.unit)
-            if relaxation is None and (work.unit.name, work.unit.key) not in self._broke:
+            if relaxation is None and self._is_wanted(work.unit, pool):
                 missing.append(work)
             else:
+                there += relaxation is not None
                 results.put(work.unit.name, relaxation)
-        if len(missing) < len(works):
-            logger.info("%s: %d of %d units in the archive", pool, len(works) - len(missing), len(works))
+        if there:
+            logger.info("%s: %d of %d units in the archive", pool, there, len(works))
         if not missing:
             results.end()
             return iter(results)
@@ -208,7 +194,7 @@ class Relaxers:
                             results=results,
                             stopped=self._stopped,
                             priority=self._around.priority,
-                            allowance=None if pool == "surrogate" else self._around.allowance,
+                            allowance=self._allowance(pool),
                         )
                         hungry = run(batch)
                 except ClusterLostError as error:
@@ -239,6 +225,7 @@ def relaxers(
     allowance: Allowance | None = None,
     priority: int = 0,
     ended: Callable[[], None] = lambda: None,
+    try_again: bool = True,
 ) -> Iterator[Relaxers]:
     """Have workers for the duration of a flow: those of the flow around it, else those that the settings name.
 
@@ -255,20 +242,22 @@ def relaxers(
         Of its work, before or after that of other campaigns on the same workers; larger goes first.
     ended
         Is called whenever a unit has ended.
+    try_again
+        Whether what broke in an earlier flow is tried again.
 
     Yields
     ------
     Relaxers
         Workers start when the first unit is for them, and end with the flow, however that ends.
     """
-    around = _around.get()
+    around = AROUND.get()
     place = None if workers.cluster is None else Path(workers.cluster)
     if around is None:
         cluster = open_cluster(place, local=this_machine(workers), folder=folder.path / "workers")
-        inside = _Around(cluster, folder.stop_requested, allowance, priority, ended)
+        inside = Around(cluster, folder.stop_requested, allowance, priority, ended, try_again)
     else:
         cluster, inside = around.cluster, around
-    token = _around.set(inside)
+    token = AROUND.set(inside)
     own, finished = Relaxers(folder, inside, workers.retries), False
     try:
         with cancellable(folder.request_stop) if around is None else contextlib.nullcontext():
@@ -276,7 +265,7 @@ def relaxers(
         finished = True
     finally:
         own.end(abandon=not finished)
-        _around.reset(token)
+        AROUND.reset(token)
         if around is None:
             cluster.close()
 

@@ -26,7 +26,8 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import read_settings
 from flows.campaigns.folder import campaign_of
-from flows.run_folder import RunFolder, WorkFolder, log_changes, open_folder
+from flows.run_folder import RunFolder, log_changes, open_folder
+from flows.work_folder import WorkFolder
 
 SWEEP_FILE = "sweep.json"
 

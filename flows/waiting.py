@@ -83,7 +83,7 @@ class Waiting:
         for work in group:
             self._driver.release(work.unit)
             if self._allowance is not None:
-                self._allowance.end(work.unit.key)
+                self._allowance.end(work.unit)
         self._demand.ended(lost=lost)
 
     def again(self, groups: Iterable[Group]) -> None:
@@ -117,14 +117,14 @@ class Waiting:
         return refused
 
     def _may_begin(self, work: Work) -> bool:
-        return self._allowance is None or self._allowance.begin(work.unit.key, self._cores)
+        return self._allowance is None or self._allowance.begin(work.unit, self._cores)
 
     def _leave_what_has_no_room(self) -> None:
         """Ask for no workers on account of what must not begin."""
         allowance = self._allowance
-        if allowance is None:
+        if allowance is None or allowance.has_room():
             return
-        parts = [_parted(group, lambda work: allowance.has_room(work.unit.key)) for group in self._groups]
+        parts = [_parted(group, lambda work: allowance.has_room(work.unit)) for group in self._groups]
         self._demand.change(-sum(not allowed for allowed, _ in parts))
         self._groups = deque(allowed for allowed, _ in parts if allowed)
         for _, refused in parts:
@@ -133,8 +133,6 @@ class Waiting:
     def _refuse(self, works: Group) -> None:
         for work in works:
             self._driver.release(work.unit)
-            if self._allowance is not None:
-                self._allowance.refused.add(work.unit.key)
         self._refused.extend(works)
 
     def _unfinished(self, group: Group, finished: list[tuple[Work, Relaxation]]) -> Group:

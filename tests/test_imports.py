@@ -135,3 +135,13 @@ def test_nothing_takes_ctrl_c_away():
     reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background shell ignores it
     done = subprocess.run([sys.executable, "-c", reset + code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "True"
+
+
+def test_the_command_line_leaves_prefect_its_environment():
+    """Prefect reads it at its import, and commands set it."""
+    code = (
+        "import sys; from flows.cli_errors import errors; import flows.cli, flows.serve.api, flows.campaigns.start;"
+        "errors(resume=None).__enter__(); print('prefect' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"

@@ -84,12 +84,12 @@ def _row(host: HostReport, vacancy: VacancyReport) -> dict[str, str]:
         verdict = _verdict(comparison, sampling_structures=vacancy.sampling_structures)
     return {
         "vacancy": f"{host.name}/{vacancy.name}",
+        "new bonds": "–" if vacancy.ground_state is None else vacancy.ground_state.motif,
+        "energy lowering": "–" if vacancy.energy_lowering is None else in_ev(vacancy.energy_lowering),
         "sampling structures": str(vacancy.sampling_structures),
         "surrogate minima": "–" if vacancy.surrogate_minima is None else str(len(vacancy.surrogate_minima)),
         "reference relaxations": str(vacancy.reference_relaxations),
         "reference minima": str(len(vacancy.minima or ())),
-        "energy lowering": "–" if vacancy.energy_lowering is None else in_ev(vacancy.energy_lowering),
-        "new bonds": "–" if vacancy.ground_state is None else vacancy.ground_state.motif,
         "DFT saved": "–" if vacancy.dft_saved is None else f"{vacancy.dft_saved:.0%}",
         "full reference search": verdict,
         "failures": str(len(vacancy.failures)),

@@ -7,6 +7,8 @@ from typing import Self
 
 from prefect.events import emit_event
 
+from defect_surrogate.errors import StoppedError
+
 PREFIX = "defect-surrogate.campaign"
 """Of the names of events, and of the ids of campaigns as Prefect's resources."""
 TOLD_EVERY = 60.0
@@ -49,7 +51,8 @@ class Progress:
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if error is not None:
-            tell(self._campaign, "broke", message=f"{type(error).__name__}: {error}", units=self._units)
+            what = "ended" if isinstance(error, StoppedError) else "broke"
+            tell(self._campaign, what, message=f"{type(error).__name__}: {error}", units=self._units)
 
     def unit(self) -> None:
         """Say that a unit has ended."""

@@ -15,6 +15,7 @@
         runs/                             single searches and sweeps, if started with such an ``out``
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from defect_surrogate.reports.files import replace_file
 from defect_surrogate.reports.versions import library_versions
 from defect_surrogate.settings import SearchSettings
 from flows.campaigns.settings import NAME
-from flows.run_folder import WorkFolder
+from flows.work_folder import WorkFolder
 
 DONE_FILE = "done.json"
 
@@ -80,8 +81,9 @@ class ServiceFolder:
         return [self.campaign(path.parent.name) for path in paths if re.fullmatch(NAME, path.parent.name)]
 
     def campaign_files(self) -> list[Path]:
-        """Return the campaign files that are run every night, by name."""
-        return sorted((self.root / "campaigns").glob("*.yaml"))
+        """Return the campaign files that are run every night, by name; hidden ones, such as an editor's, are none."""
+        files = (self.root / "campaigns").glob("*.yaml")
+        return sorted(file for file in files if file.is_file() and not file.name.startswith("."))
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class CampaignFolder(WorkFolder):
 
 
 def asked_for(source: str, settings: SearchSettings) -> str:
-    """Digest of what decides whether a host has to be searched again.
+    """Digest of what decides whether a host has to be searched again; files of a force field that is a folder are in it.
 
     Parameters
     ----------
@@ -142,9 +144,8 @@ def asked_for(source: str, settings: SearchSettings) -> str:
     str
         SHA-256, 64 hexadecimal digits.
     """
-    path = Path(source)
-    content = path.read_bytes().hex() if path.is_file() else source
-    return digest([content, settings.model_dump(mode="json", exclude={"workers": True}), library_versions()])
+    host, model = _digests(Path(source)) or source, _digests(Path(settings.surrogate.potential))
+    return digest([host, model, settings.model_dump(mode="json", exclude={"workers": True}), library_versions()])
 
 
 def read_done(host: Path) -> Done | None:
@@ -158,6 +159,15 @@ def read_done(host: Path) -> Done | None:
 def write_done(host: Path, done: Done) -> None:
     """Write how far a host is."""
     replace_file(host / DONE_FILE, json.dumps(asdict(done)))
+
+
+def _digests(path: Path) -> list[str]:
+    """Digest a file, or the files of a folder; nothing of what is neither, such as a name, or cannot be read."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+    except (OSError, ValueError):
+        return []
 
 
 def campaign_of(path: Path) -> CampaignFolder | None:

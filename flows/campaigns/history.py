@@ -122,7 +122,7 @@ def begin_entry(folder: CampaignFolder, campaign: Campaign, flow_run: str | None
     Entry
         To be ended by ``end_entry``.
     """
-    numbers = [int(path.stem) for path in folder.history.glob("*.json") if path.stem.isdigit()]
+    numbers = [int(path.stem) for path in folder.history.glob("*.json") if path.stem.isdecimal()]
     entry = Entry(max(numbers, default=0) + 1, campaign.model_dump(mode="json"), _now(), None, flow_run, (), {}, "")
     _write(folder, entry)
     return entry

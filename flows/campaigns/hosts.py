@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.allowance import Allowance
+from flows.artifacts import publish_artifacts
 from flows.campaigns.folder import CampaignFolder, Done, asked_for, write_done
 from flows.campaigns.history import Found, HostEntry, HostState, found_in
 from flows.campaigns.settings import PRIORITIES, Campaign
@@ -24,6 +25,7 @@ def search_hosts(
     campaign: Campaign,
     *,
     allowance: Allowance,
+    try_again: bool,
     ended: dict[str, HostEntry],
     found: dict[str, Found],
     unit: Callable[[], None],
@@ -40,6 +42,8 @@ def search_hosts(
         Its settings.
     allowance
         Of the night.
+    try_again
+        Whether units that broke in an earlier run are tried again.
     ended, found
         What became of each, and what was found, are added to these.
     unit
@@ -55,8 +59,14 @@ def search_hosts(
         ended[name], new = search_campaign_host(hosts[name], str(folder.host(name)), campaign)
         found.update(new)
 
-    priority = PRIORITIES[campaign.priority]
-    with relaxers(folder, campaign.search.workers, allowance=allowance, priority=priority, ended=unit):
+    with relaxers(
+        folder,
+        campaign.search.workers,
+        allowance=allowance,
+        priority=PRIORITIES[campaign.priority],
+        ended=unit,
+        try_again=try_again,
+    ):
         return side_by_side(
             list(hosts), search, what="host", at_once=campaign.hosts_at_once, request_stop=folder.request_stop
         )
@@ -93,5 +103,6 @@ def search_campaign_host(source: str, folder: str, campaign: Campaign) -> "tuple
         failed, unfinished = failure_count(report), unfinished_count(report)
         finished = len(run.units()) - failed - unfinished
         write_done(path, Done(asked, finished, failed, unfinished))
+    publish_artifacts(report, path)
     state: HostState = "broke" if failed else "budget" if unfinished else "finished"
     return HostEntry(path.name, state, finished, failed, unfinished), found_in(report)

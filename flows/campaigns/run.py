@@ -1,4 +1,4 @@
-"""A campaign as a Prefect flow, the search of one of its hosts, and the run of all campaign files of a group every night."""
+"""A campaign as a Prefect flow, and the run of all campaign files of a group every night."""
 
 import logging
 from pathlib import Path
@@ -8,20 +8,21 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from defect_surrogate.errors import HeldError, InputError
+from defect_surrogate.errors import ArchiveError, HeldError, InputError, ReportError
 from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from flows.allowance import Allowance
 from flows.campaigns.events import Progress, tell
 from flows.campaigns.folder import CampaignFolder, ServiceFolder, asked_for, read_done
-from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in, read_history
-from flows.campaigns.settings import PRIORITIES, Campaign, hosts_of, read_campaign, resolved
-from flows.campaigns.summary import broken_count, publish_campaign, state_of
+from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in
+from flows.campaigns.settings import PRIORITIES, Campaign, as_text, hosts_of, read_campaign, resolved
+from flows.campaigns.summary import broken_count, publish_campaign, publish_lost, state_of
+from flows.campaigns.twice import runs_already
 from flows.described import described
 from flows.lock import locked
 from flows.progress import show_own_lines
 from flows.resumed import begin_again
-from flows.run_folder import WorkFolder
+from flows.work_folder import WorkFolder
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +64,13 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
         with locked(folder.path):
             entry = _run(campaign, folder, try_again=try_again)
     except HeldError:
-        return _runs_already(campaign, folder)
+        return Completed(name="Already running", message=runs_already(campaign, folder))
     name, message = state_of(entry)
     return Completed(name=name, message=message, data=entry)
 
 
 @flow(name="nightly", persist_result=False)
-def nightly(service: Service = ".") -> dict[str, str]:
+def nightly(service: Service = ".") -> "State[dict[str, str]]":
     """Run all campaign files of a group, those of high priority first. What broke before is not tried again.
 
     Parameters
@@ -79,85 +80,95 @@ def nightly(service: Service = ".") -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
+    State of dict of str to str
         What campaigns were lost with, by name of the file.
     """
     show_own_lines()
     begin_again()
     place = ServiceFolder(Path(service).absolute())
-    campaigns, lost = dict[str, Campaign](), dict[str, str]()
-    for file in place.campaign_files():
+    campaigns, lost = _read_all(place)
+    for file in sorted(campaigns, key=lambda file: -PRIORITIES[campaigns[file].priority]):
         try:
-            campaigns[file.name] = read_campaign(file)
-        except InputError as error:
-            logger.error("%s", error)
-            lost[file.name] = str(error)
-    if not campaigns:
-        logger.info("%s: no campaign file there", place.root / "campaigns")
-    for name in sorted(campaigns, key=lambda name: -PRIORITIES[campaigns[name].priority]):
-        try:
-            run_campaign(campaigns[name], service, try_again=False)
+            run_campaign(campaigns[file], service, try_again=False)
         except Exception as error:
-            logger.error("%s: lost: %s", name, error)
-            lost[name] = f"{type(error).__name__}: {error}"
-    return lost
+            logger.error("%s: lost: %s", file, error)
+            lost[file] = f"{type(error).__name__}: {error}"
+    if not lost:
+        return Completed(message=f"{len(campaigns)} campaigns run", data=lost)
+    publish_lost(lost)
+    return Completed(name="With failures", message=f"lost: {', '.join(lost)}", data=lost)
+
+
+def _read_all(place: ServiceFolder) -> tuple[dict[str, Campaign], dict[str, str]]:
+    """Read the campaign files of a group; one that cannot be read ends no other. Both are by name of the file."""
+    campaigns, lost = dict[str, Campaign](), dict[str, str]()
+    for path in place.campaign_files():
+        file = as_text(path.name)
+        try:
+            campaign = read_campaign(path)
+            if twice := [other for other, known in campaigns.items() if known.name == campaign.name]:
+                raise InputError(f"{path}: {campaign.name} is also the name of the campaign of {twice[0]}")
+            campaigns[file] = campaign
+        except Exception as error:
+            logger.error("%s", error)
+            lost[file] = f"{type(error).__name__}: {error}"
+            tell(Path(file).stem, "broke", message=lost[file])
+    if not campaigns and not lost:
+        logger.info("%s: no campaign file there", place.root / "campaigns")
+    return campaigns, lost
 
 
 def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entry:
     """Search the hosts of a campaign whose folder is held."""
     hosts, wrong = hosts_of(campaign)
+    entry = begin_entry(folder, campaign, flow_run.get_id())
     folder.archive.clear_dead_attempts()
     folder.clear_stop_request()
-    entry = begin_entry(folder, campaign, flow_run.get_id())
     tell(campaign.name, "began", hosts=len(hosts))
-    ended: dict[str, HostEntry] = {}
-    found: dict[str, Found] = {}
-    for name, source in hosts.items():
-        if (before := _as_before(folder, name, asked_for(source, campaign.search), try_again=try_again)) is not None:
-            ended[name] = before
-            found |= found_in(read_report(folder.host(name) / CAMPAIGN_FILE))
-
+    ended, found = dict[str, HostEntry](), dict[str, Found]()
     budget = campaign.budget
     allowance = Allowance(folder.spent, relaxations=budget.reference_relaxations, core_hours=budget.core_hours)
-    missing = {name: source for name, source in hosts.items() if name not in ended}
-    lost: dict[str, str] = {}
     with Progress(campaign.name) as progress:
+        for name, source in hosts.items():
+            if (before := _as_before(folder, name, source, campaign, try_again=try_again)) is not None:
+                ended[name], results = before
+                found |= results
+        missing = {name: source for name, source in hosts.items() if name not in ended}
+        lost = {name: f"HostError: {message}" for name, message in wrong.items()}
         if missing:
             from flows.campaigns.hosts import search_hosts  # noqa: PLC0415  (takes seconds, and 500 MB)
 
-            lost = search_hosts(
-                missing, folder, campaign, allowance=allowance, ended=ended, found=found, unit=progress.unit
+            lost |= search_hosts(
+                *(missing, folder, campaign),
+                allowance=allowance,
+                try_again=try_again,
+                ended=ended,
+                found=found,
+                unit=progress.unit,
             )
-    ended |= {name: HostEntry(name, "lost", message=message) for name, message in (wrong | lost).items()}
-    entry = end_entry(
-        folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()
-    )
-    publish_campaign(entry, folder)
+        ended |= {name: HostEntry(name, "lost", message=message) for name, message in lost.items()}
+        entry = end_entry(
+            folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()
+        )
+        publish_campaign(entry, folder)
     state, message = state_of(entry)
     tell(campaign.name, "ended-with-failures" if broken_count(entry) else "ended", state=state, message=message)
     return entry
 
 
-def _as_before(folder: CampaignFolder, name: str, asked: str, *, try_again: bool) -> HostEntry | None:
+def _as_before(
+    folder: CampaignFolder, name: str, source: str, campaign: Campaign, *, try_again: bool
+) -> tuple[HostEntry, dict[str, Found]] | None:
     """Return what became of a host before, if nothing is to be done for it; None if something is."""
-    path = folder.host(name)
+    path, archive = folder.host(name), folder.archive
     done = read_done(path)
-    if done is None or done.asked != asked or done.unfinished or (done.failed and try_again):
+    if done is None or done.unfinished or (done.failed and try_again):
         return None
-    units = WorkFolder(path).units()
-    there = sum(folder.archive.has(unit, key) for unit, key in units.items())
-    if there != done.finished or not (path / CAMPAIGN_FILE).is_file():
+    if done.asked != asked_for(source, campaign.search):
         return None
-    return HostEntry(name, "as before", done.finished, done.failed, 0)
-
-
-def _runs_already(campaign: Campaign, folder: CampaignFolder) -> "State[Entry | None]":
-    """Say that a campaign runs already; refuse one of the same name with other settings."""
-    running = read_history(folder)[-1:]
-    if running and running[0].campaign != campaign.model_dump(mode="json"):
-        raise InputError(
-            f"{campaign.name}: runs with other settings (run {running[0].number}); wait for its end, end it with "
-            f"defect-surrogate cancel {folder.path}, or choose another name"
-        )
-    number = f", as run {running[0].number}" if running else ""
-    return Completed(name="Already running", message=f"{campaign.name} runs already{number}; this adds nothing to it.")
+    try:
+        there = sum(archive.has(unit, key) for unit, key in WorkFolder(path).units().items())
+        found = found_in(read_report(path / CAMPAIGN_FILE))
+    except (ArchiveError, ReportError):  # made anew
+        return None
+    return (HostEntry(name, "as before", done.finished, done.failed, 0), found) if there == done.finished else None

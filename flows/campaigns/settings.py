@@ -4,12 +4,13 @@ A campaign file is YAML with the keys of ``Campaign``. Paths in it are meant fro
 settings file.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, name_from_source
+from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, is_host_name, name_from_source
 from defect_surrogate.errors import SettingsError
 from defect_surrogate.settings import SearchSettings, Section, read_settings
 
@@ -136,23 +137,29 @@ def hosts_of(campaign: Campaign) -> tuple[dict[str, str], dict[str, str]]:
     -------
     tuple of dict of str to str, and dict of str to str
         File, or Materials Project id, of each host by name, in the order of the list and then of the folder; and what is wrong
-        with files that cannot be hosts, by file name.
+        with files that cannot be hosts, by path.
     """
     sources = [*campaign.hosts, *_watched(campaign.folder)]
     names = [(name_from_source(source), source) for source in dict.fromkeys(sources)]
     hosts, wrong = dict[str, str](), dict[str, str]()
     for name, source in names:
-        if name is None or name.startswith("."):
-            wrong[source] = "hosts are named after their files; name this one after the host, e.g. CdTe.vasp"
+        shown = as_text(source)
+        if name is None or not is_host_name(name):
+            wrong[shown] = "hosts are named after their files; name this one after the host, e.g. CdTe.vasp"
         elif twice := [other for known, other in names if known == name and other != source]:
-            wrong[source] = f"{name}: also the name of {Path(twice[0]).name}; hosts are named after their files"
+            wrong[shown] = f"{name}: also the name of {twice[0]}; hosts are named after their files"
         else:
             hosts[name] = source
     return hosts, wrong
 
 
+def as_text(name: str) -> str:
+    """Return the name of a file as text, which it need not be."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _absolute(path: str, root: Path) -> str:
-    return str((root / path).resolve())
+    return os.path.abspath(root / path)  # links keep their names, after which hosts are named
 
 
 def _watched(folder: str | None) -> list[str]:
@@ -163,5 +170,5 @@ def _watched(folder: str | None) -> list[str]:
         return sorted(
             str(path) for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith((".", "README"))
         )
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be read as the folder of a campaign: {error}") from error
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{folder!r}: cannot be read as the folder of a campaign: {error}") from error

@@ -2,15 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from defect_surrogate.crystal_files import check_crystal, read_crystal
-from defect_surrogate.errors import InputError, ServiceError
+from defect_surrogate.errors import HeldError, InputError, ServiceError
 from defect_surrogate.relaxation import digest
 from flows.campaigns.folder import ServiceFolder
-from flows.campaigns.history import read_entry
-from flows.campaigns.settings import Campaign, hosts_of
+from flows.campaigns.settings import Campaign, hosts_of, resolved
+from flows.campaigns.twice import runs_already
 from flows.driver import served
 from flows.serve.place import SERVICE_FILE, client_environment, read_addresses
+
+if TYPE_CHECKING:
+    from flows.campaigns.history import Entry
 
 DEPLOYMENT = "run-campaign/campaign"
 
@@ -39,15 +43,18 @@ def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
     _refuse_unreadable(campaign)
     speak_with_service(root, needed=False)
     folder = ServiceFolder(root).campaign(campaign.name)
-    with served(folder.path, campaign.search.workers.cluster) as server:
-        from flows.campaigns.run import run_campaign  # noqa: PLC0415
-        from flows.campaigns.summary import broken_count, state_of  # noqa: PLC0415
-        from flows.cancel import cancellation_told  # noqa: PLC0415
+    try:
+        with served(folder.path, campaign.search.workers.cluster) as server:
+            from flows.campaigns.run import run_campaign  # noqa: PLC0415
+            from flows.campaigns.summary import broken_count  # noqa: PLC0415
+            from flows.cancel import cancellation_told  # noqa: PLC0415
 
-        with server.ready(), cancellation_told():
-            run_campaign(campaign, str(root))
-        entry = read_entry(folder, None)
-        return (*state_of(entry), broken_count(entry) > 0)
+            with server.ready(), cancellation_told():
+                state = run_campaign(campaign, str(root), return_state=True)
+                entry = cast("Entry | None", state.result())
+    except HeldError:
+        return "Already running", runs_already(resolved(campaign, root), folder), False
+    return str(state.name), str(state.message), entry is not None and broken_count(entry) > 0
 
 
 def submitted(campaign: Campaign, root: Path) -> str:
@@ -134,5 +141,5 @@ def _refuse_unreadable(campaign: Campaign) -> None:
             check_crystal(*read_crystal(source))
         except InputError as error:
             faults.append(str(error))
-    if hosts and len(faults) >= len(hosts) + len(wrong):
+    if faults and len(faults) >= len(hosts) + len(wrong):
         raise InputError(f"{campaign.name}: no host can be used: {'; '.join(faults)}")

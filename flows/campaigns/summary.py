@@ -1,5 +1,7 @@
 """A run of a campaign in words: the state in which its flow run ends, and what it leaves in Prefect's dashboard."""
 
+from collections.abc import Mapping
+
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from defect_surrogate.errors import ReportError, next_step
@@ -8,7 +10,7 @@ from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.reports.summary import escaped, table_rows
-from flows.artifacts import artifact_key, failures_in, report_url
+from flows.artifacts import artifact_key, campaign_url, failures_in, report_url
 from flows.campaigns.folder import CampaignFolder
 from flows.campaigns.history import Entry, HostEntry
 
@@ -35,10 +37,10 @@ def state_of(entry: Entry) -> tuple[str, str]:
         Name of the state, and its message.
     """
     broke = [one for one in entry.hosts if one.failed or one.state == "lost"]
-    left = [one for one in entry.hosts if one.state == "budget"]
+    left = [one for one in entry.hosts if one.unfinished]
     before = [one for one in entry.hosts if one.state == "as before"]
-    searched = len(entry.hosts) - len(before)
-    words = [f"{searched} of {len(entry.hosts)} hosts searched, {len(before)} as before"]
+    searched = [one for one in entry.hosts if one.state not in ("as before", "lost")]
+    words = [f"{len(searched)} of {len(entry.hosts)} hosts searched, {len(before)} as before"]
     if broke:
         words.append(f"broken or lost: {', '.join(one.name for one in broke)}")
     if left:
@@ -74,10 +76,22 @@ def publish_campaign(entry: Entry, folder: CampaignFolder) -> None:
         create_table_artifact(broken, artifact_key("failures", name), f"{name}: what broke, and what can be done.")
 
 
+def publish_lost(lost: Mapping[str, str]) -> None:
+    """Attach a table of the campaigns that were lost in a night, why, and what can be done, to the flow run.
+
+    Parameters
+    ----------
+    lost
+        What campaigns were lost with, by name of their file.
+    """
+    rows = [{"campaign": name, "cause": cause, "next step": _next_step(cause)} for name, cause in lost.items()]
+    create_table_artifact(rows, artifact_key("failures", "nightly"), "Campaigns that were lost, and what can be done.")
+
+
 def host_reports(folder: CampaignFolder, entry: Entry) -> dict[str, CampaignReport]:
-    """Read the reports of the hosts of a run, by name; those that have none, or a damaged one, are left out."""
+    """Read the reports of the hosts of a run, by name; those that were lost, or have a damaged one, are left out."""
     reports = {}
-    for one in entry.hosts:
+    for one in (one for one in entry.hosts if one.state != "lost"):
         try:
             reports[one.name] = read_report(folder.host(one.name) / CAMPAIGN_FILE)
         except ReportError:
@@ -88,7 +102,7 @@ def host_reports(folder: CampaignFolder, entry: Entry) -> dict[str, CampaignRepo
 def broken_rows(entry: Entry, reports: dict[str, CampaignReport]) -> list[dict[str, str]]:
     """Say of each unit that broke, and each host that was lost, why, and what can be done."""
     lost = [
-        {"unit": one.name, "cause": one.message, "next step": next_step(one.message.split(":")[0])}
+        {"unit": one.name, "cause": one.message, "next step": _next_step(one.message)}
         for one in entry.hosts
         if one.state == "lost"
     ]
@@ -117,7 +131,7 @@ def campaign_markdown(entry: Entry, folder: CampaignFolder, reports: dict[str, C
     """
     state, message = state_of(entry)
     rows = [_row(one, folder, reports.get(one.name)) for one in entry.hosts]
-    page = report_url(folder.path)
+    page = campaign_url(folder.name)
     more = [f"[All reports of the campaign]({page})"] if page else []
     return "\n\n".join(
         [
@@ -129,6 +143,11 @@ def campaign_markdown(entry: Entry, folder: CampaignFolder, reports: dict[str, C
             f"what changed since a run: `defect-surrogate compare {folder.name}@1 {folder.name}@{entry.number}`.",
         ]
     )
+
+
+def _next_step(cause: str) -> str:
+    """Say what can be done about a cause that begins with the name of an error."""
+    return next_step(cause.split(":", maxsplit=1)[0])
 
 
 def _row(one: HostEntry, folder: CampaignFolder, report: CampaignReport | None) -> dict[str, str]:

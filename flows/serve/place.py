@@ -15,9 +15,11 @@ from pathlib import Path
 
 from defect_surrogate.errors import InputError, ServiceError
 from defect_surrogate.reports.files import replace_file
-from flows.artifacts import REPORTS
 
 SERVICE_FILE = "service.json"
+
+REPORTS = "DEFECT_SURROGATE_REPORTS"
+"""Environment variable with the address of the report server, e.g. ``http://127.0.0.1:4201``."""
 
 ROOT = "DEFECT_SURROGATE_SERVICE"
 """Environment variable with the folder of the group."""

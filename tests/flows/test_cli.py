@@ -66,7 +66,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, host_file, settings_fil
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["resume", "status", "report", "reindex"])
+@pytest.mark.parametrize("command", ["resume", "status", "report"])
 def test_a_folder_that_is_no_run_is_exit_code_2(command, tmp_path):
     result = run(command, tmp_path)
     assert result.exit_code == 2

@@ -9,8 +9,8 @@ from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import WorkerSettings
 from flows import relaxing
 from flows.relaxing import relaxers
-from flows.run_folder import WorkFolder
 from flows.work import Work, collected
+from flows.work_folder import WorkFolder
 from tests.flows.conftest import made_up
 
 

@@ -9,7 +9,8 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.settings import BuildSettings, MinimaSettings, SearchSettings
 from flows.lock import locked
-from flows.run_folder import WorkFolder, create_build, create_run, open_folder, open_run
+from flows.run_folder import create_build, create_run, open_folder, open_run
+from flows.work_folder import WorkFolder
 
 
 @pytest.fixture
