@@ -289,7 +289,7 @@ def read_settings(
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
     if content is not None and not isinstance(content, dict):
         raise SettingsError(f"{path}: must hold sections such as 'surrogate:', found {type(content).__name__}")

@@ -171,6 +171,8 @@ class Allowance:
             now = time.monotonic()
             self._running = {key: (now, cores) for key, (_, cores) in self._running.items()}
             self._night, self._units, self._seconds = night, set(self._running), 0.0
+            if self._running:
+                self._note()
 
     def _note(self) -> None:
         self._noted = time.monotonic()

@@ -24,13 +24,18 @@ from defect_surrogate.reports.summary import summary_markdown, table_rows
 from flows.serve.place import REPORTS
 
 
-def report_url(path: Path) -> str | None:
-    """Return where the report server has a file or a folder of this working directory; None if it does not have it."""
+def report_url(file: Path) -> str | None:
+    """Return where the report server has a file below this working directory; None if it does not have it."""
     served, root = os.environ.get(REPORTS), Path.cwd()
-    if not served or not path.absolute().is_relative_to(root):
+    if not served or not file.absolute().is_relative_to(root):
         return None
-    relative, is_folder = path.absolute().relative_to(root).as_posix(), path.is_dir()
-    return f"{served.rstrip('/')}/{'runs' if is_folder else 'files'}/{quote(relative)}{'/' if is_folder else ''}"
+    return f"{served.rstrip('/')}/files/{quote(file.absolute().relative_to(root).as_posix())}"
+
+
+def campaign_url(name: str) -> str | None:
+    """Return where the report server has a campaign; None if there is no report server."""
+    served = os.environ.get(REPORTS)
+    return f"{served.rstrip('/')}/campaigns/{quote(name)}/" if served else None
 
 
 def artifact_key(kind: str, name: str) -> str:

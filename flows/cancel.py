@@ -1,7 +1,8 @@
 """Ending a campaign on request: from the command line, or by a run that is cancelled in Prefect's dashboard.
 
-A request is the file ``STOP`` in the archive, which everything that works on it looks at. The driver then gives nothing out any
-more, ends what is on its way, and its workers with their jobs. What relaxations on their way have done is kept.
+A request is the file ``STOP`` in the archive, which everything that works on it looks at; of a folder that shares its archive
+with others, in that folder. The driver then gives nothing out any more, ends what is on its way, and its workers with their
+jobs. What relaxations on their way have done is kept.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ def cancel_run(path: Path) -> list[str]:
     Parameters
     ----------
     path
-        Folder of a search, a sweep or ``build-dataset``.
+        Folder of a search, a sweep, a campaign or ``build-dataset``.
 
     Returns
     -------

@@ -21,6 +21,7 @@ Service = Annotated[
     typer.Option("--service", envvar="DEFECT_SURROGATE_SERVICE", help="Folder of the group.", show_default="service"),
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file, YAML.", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Campaign files, YAML.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")]
 HERE = Path("service")
 
@@ -40,12 +41,14 @@ def run(file: File, service: Service = HERE) -> None:
 
 @campaign.command()
 @errors(resume=None)
-def submit(file: File, service: Service = HERE) -> None:
-    """Have the service run a campaign; one that waits or runs already is not begun twice."""
+def submit(files: Files, service: Service = HERE) -> None:
+    """Have the service run campaigns; one that waits or runs already is not begun twice."""
     from flows.campaigns.settings import read_campaign  # noqa: PLC0415
     from flows.campaigns.start import submitted  # noqa: PLC0415
 
-    typer.echo(submitted(read_campaign(file), service))
+    campaigns = [read_campaign(file) for file in files]  # all refused before one is begun
+    for one in campaigns:
+        typer.echo(submitted(one, service))
 
 
 @errors(resume=None)

@@ -61,9 +61,12 @@ def is_free(path: Path) -> bool:
 
 def _taken(stream: TextIO) -> bool:
     """Take a lock, also from those who only look whether it is free, which takes them no time."""
-    for pause in (0.0, LOOK_SECONDS):
-        time.sleep(pause)
-        with contextlib.suppress(BlockingIOError):
+    began = time.monotonic()
+    while True:
+        try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    return False
+        except BlockingIOError:
+            if time.monotonic() - began > LOOK_SECONDS:
+                return False
+        time.sleep(LOOK_SECONDS / 50)

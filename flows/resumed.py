@@ -1,6 +1,8 @@
 """What a flow run does first that was run before: a crash is resumed by Prefect as another run of the same flow run."""
 
 import logging
+import os
+import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -16,17 +18,23 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from defect_surrogate.errors import ServiceError
+from flows.serve.lost_runs import living_runs
 
 logger = logging.getLogger(__name__)
 
 MOST_RUNS = 6
 """Times that a flow run is begun, the first among them; what crashes as often is not resumed by itself (our choice)."""
 
+LOOKED_EVERY = 10.0
+"""Seconds between two looks whether an earlier process lives (our choice)."""
+
 _OPEN = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED]
 
 
 def begin_again() -> None:
     """Have what an earlier run of this flow run left open in Prefect count as crashed; nothing for a first run.
+
+    If its process lives after all, since the server was away and did not hear so, its end is awaited.
 
     Raises
     ------
@@ -36,6 +44,9 @@ def begin_again() -> None:
     number, count = flow_run.get_id(), flow_run.get_run_count()
     if number is None or count < 2:
         return
+    while any(run == number and process != os.getpid() for process, run in living_runs().items()):
+        logger.warning("the process of this flow run lives: its end is awaited")
+        time.sleep(LOOKED_EVERY)
     with get_client(sync_client=True) as client:
         for left in _open_runs_in(UUID(number), client):
             message = "Its process was lost; the flow run that it was part of goes on with a new one."

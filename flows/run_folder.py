@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, read_crystal
-from defect_surrogate.errors import InputError
+from defect_surrogate.errors import InputError, SettingsError
 from defect_surrogate.reports.files import replace_file
 from defect_surrogate.settings import BuildSettings, SearchSettings, read_settings, write_settings
 from flows.work_folder import WorkFolder
@@ -88,7 +88,10 @@ def create_run(path: Path, source: str, settings: SearchSettings, *, shared_arch
         copy = _copied_source(path, source, replaced=shared_archive is not None)
         run = RunFolder(path, str(copy), settings, shared_archive=shared_archive)
         if (path / "settings.yaml").exists() and _has_units(path):
-            log_changes(read_settings(path / "settings.yaml"), settings, path)
+            try:
+                log_changes(read_settings(path / "settings.yaml"), settings, path)
+            except SettingsError as error:  # damaged, or of another version of the software
+                logger.warning("%s; what has changed since is not known", error)
         partial = path / ".settings.yaml"
         write_settings(settings, partial)
         partial.replace(path / "settings.yaml")

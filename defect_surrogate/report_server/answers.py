@@ -164,6 +164,8 @@ class Answers:
             "Content-Disposition": disposition(names[-1], shown=names[-1] in SHOWN),
             "Content-Security-Policy": REPORT_POLICY if names[-1] == PAGE_FILE else FILE_POLICY,
         }
+        if names[-1] == OVERVIEW_FILE:  # which Prefect's dashboard, of another address, shows
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return Response(content, media_type=found[0], headers=headers)
 
     def _rows(self) -> list[VacancyRow]:

@@ -17,7 +17,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-site",  # the dashboard, at another port, shows pictures
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "private, no-store",
 }
 """Of answers that have no others of these names."""

@@ -61,8 +61,8 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
     campaign = resolved(campaign, place.root)
     folder = place.campaign(campaign.name)
     try:
-        with locked(folder.path):
-            entry = _run(campaign, folder, try_again=try_again)
+        with locked(folder.path), Progress(campaign.name) as progress:
+            entry = _run(campaign, folder, progress, try_again=try_again)
     except HeldError:
         return Completed(name="Already running", message=runs_already(campaign, folder))
     name, message = state_of(entry)
@@ -110,7 +110,7 @@ def _read_all(place: ServiceFolder) -> tuple[dict[str, Campaign], dict[str, str]
                 raise InputError(f"{path}: {campaign.name} is also the name of the campaign of {twice[0]}")
             campaigns[file] = campaign
         except Exception as error:
-            logger.error("%s", error)
+            logger.error("%s: lost: %s", file, error)
             lost[file] = f"{type(error).__name__}: {error}"
             tell(Path(file).stem, "broke", message=lost[file])
     if not campaigns and not lost:
@@ -118,7 +118,7 @@ def _read_all(place: ServiceFolder) -> tuple[dict[str, Campaign], dict[str, str]
     return campaigns, lost
 
 
-def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entry:
+def _run(campaign: Campaign, folder: CampaignFolder, progress: Progress, *, try_again: bool) -> Entry:
     """Search the hosts of a campaign whose folder is held."""
     hosts, wrong = hosts_of(campaign)
     entry = begin_entry(folder, campaign, flow_run.get_id())
@@ -128,29 +128,28 @@ def _run(campaign: Campaign, folder: CampaignFolder, *, try_again: bool) -> Entr
     ended, found = dict[str, HostEntry](), dict[str, Found]()
     budget = campaign.budget
     allowance = Allowance(folder.spent, relaxations=budget.reference_relaxations, core_hours=budget.core_hours)
-    with Progress(campaign.name) as progress:
-        for name, source in hosts.items():
-            if (before := _as_before(folder, name, source, campaign, try_again=try_again)) is not None:
-                ended[name], results = before
-                found |= results
-        missing = {name: source for name, source in hosts.items() if name not in ended}
-        lost = {name: f"HostError: {message}" for name, message in wrong.items()}
-        if missing:
-            from flows.campaigns.hosts import search_hosts  # noqa: PLC0415  (takes seconds, and 500 MB)
+    for name, source in hosts.items():
+        if (before := _as_before(folder, name, source, campaign, try_again=try_again)) is not None:
+            ended[name], results = before
+            found |= results
+    missing = {name: source for name, source in hosts.items() if name not in ended}
+    lost = {name: f"HostError: {message}" for name, message in wrong.items()}
+    if missing:
+        from flows.campaigns.hosts import search_hosts  # noqa: PLC0415  (takes seconds, and 500 MB)
 
-            lost |= search_hosts(
-                *(missing, folder, campaign),
-                allowance=allowance,
-                try_again=try_again,
-                ended=ended,
-                found=found,
-                unit=progress.unit,
-            )
-        ended |= {name: HostEntry(name, "lost", message=message) for name, message in lost.items()}
-        entry = end_entry(
-            folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()
+        lost |= search_hosts(
+            *(missing, folder, campaign),
+            allowance=allowance,
+            try_again=try_again,
+            ended=ended,
+            found=found,
+            unit=progress.unit,
         )
-        publish_campaign(entry, folder)
+    ended |= {name: HostEntry(name, "lost", message=message) for name, message in lost.items()}
+    entry = end_entry(
+        folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()
+    )
+    publish_campaign(entry, folder)
     state, message = state_of(entry)
     tell(campaign.name, "ended-with-failures" if broken_count(entry) else "ended", state=state, message=message)
     return entry

@@ -81,6 +81,7 @@ def submitted(campaign: Campaign, root: Path) -> str:
     """
     _refuse_unreadable(campaign)
     speak_with_service(root.absolute(), needed=True)
+    import httpx  # noqa: PLC0415
     from prefect.client.orchestration import get_client  # noqa: PLC0415  (reads the environment at import)
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
 
@@ -105,7 +106,7 @@ def submitted(campaign: Campaign, root: Path) -> str:
             )
     except ObjectNotFound as error:
         raise ServiceError(f"the Prefect server has no deployment {DEPLOYMENT}: defect-surrogate register") from error
-    except OSError as error:
+    except (OSError, httpx.HTTPError) as error:
         raise ServiceError(f"no Prefect server answers at {os.environ['PREFECT_API_URL']}: {error}") from error
     address = f"{os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
     words = "waits or runs already" if any(one.id == run.id for one in there) else "submitted"

@@ -132,6 +132,8 @@ def campaign_markdown(entry: Entry, folder: CampaignFolder, reports: dict[str, C
     state, message = state_of(entry)
     rows = [_row(one, folder, reports.get(one.name)) for one in entry.hosts]
     page = campaign_url(folder.name)
+    before = f"{folder.name}@{entry.number - 1} {folder.name}@{entry.number}"
+    changed = f" What changed since the run before: `defect-surrogate compare {before}`." if entry.number > 1 else ""
     more = [f"[All reports of the campaign]({page})"] if page else []
     return "\n\n".join(
         [
@@ -139,8 +141,7 @@ def campaign_markdown(entry: Entry, folder: CampaignFolder, reports: dict[str, C
             escaped(message),
             "\n".join(markdown_table(rows, words=7)),
             *more,
-            f"Settings: `defect-surrogate show {folder.name}@{entry.number}`; "
-            f"what changed since a run: `defect-surrogate compare {folder.name}@1 {folder.name}@{entry.number}`.",
+            f"Settings: `defect-surrogate show {folder.name}@{entry.number}`.{changed}",
         ]
     )
 

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.serve.place import UNTRACKED
+from flows.serve.place import LASTING, UNTRACKED
 
 POLICY = "connect-src 'self'"
 """A page of this server connects to this server alone (https://www.w3.org/TR/CSP3/, ``connect-src``)."""
@@ -49,7 +49,7 @@ def serve_api(address: str, port: int) -> None:
     port
         Number of the port.
     """
-    os.environ.update(UNTRACKED)
+    os.environ.update(UNTRACKED | LASTING)
     os.environ |= {"PREFECT_SERVER_API_HOST": address, "PREFECT_SERVER_API_PORT": str(port)}
     os.environ.pop("PREFECT_API_URL", None)  # of this server, which is no client of another
     from prefect.server.api.server import create_app  # noqa: PLC0415  (reads the environment at import)

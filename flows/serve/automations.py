@@ -1,6 +1,7 @@
 """What the Prefect server does by itself: it notices runs that died, resumes them, and tells people what needs them.
 
-A flow run says every half minute that it lives. One that does not is marked as crashed, and a crashed run of a deployment is
+A flow run says every half minute that it lives. One that does not for minutes, in which a database that was away for one is
+back, is marked as crashed, and a crashed run of a deployment is
 begun again: what is in the archive is not computed twice, and ``flows.resumed`` ends what keeps crashing. Messages are for a
 campaign that ends with failures, breaks, or comes no farther for hours; all else is quiet.
 """
@@ -20,8 +21,8 @@ from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import digest
 from flows.campaigns.events import PREFIX
 
-SILENT = timedelta(seconds=90)
-"""Without a sign of life for as long a flow run is taken for dead: three signs (our choice)."""
+SILENT = timedelta(minutes=5)
+"""Without a sign of life for as long a flow run is taken for dead (our choice)."""
 STALLED = timedelta(hours=12)
 """Without a finished unit for as long a campaign is taken for stalled: a long job, or a long queue, and a half (our choice)."""
 
@@ -48,7 +49,7 @@ def set_automations(client: SyncPrefectClient) -> None:
         client,
         AutomationCore(
             name="defect-surrogate: mark what died",
-            description="A flow run that has not said for 90 s that it lives has lost its process: it counts as crashed.",
+            description="A flow run that has not said for five minutes that it lives counts as crashed.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
                 match=runs,

@@ -1,7 +1,6 @@
 """Flow runs whose process is gone: known at once where the only worker of the pool is of this machine."""
 
 import logging
-import os
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
@@ -17,7 +16,9 @@ from prefect.states import Crashed
 logger = logging.getLogger(__name__)
 
 VARIABLE = "PREFECT__FLOW_RUN_ID"
-"""In the environment of the process of a flow run."""
+"""In the environment of the process of a flow run, and of all that it starts."""
+ENGINE = "prefect.engine"
+"""In the command line of the process of a flow run."""
 
 
 def crash_lost_runs(client: SyncPrefectClient) -> int:
@@ -39,21 +40,27 @@ def crash_lost_runs(client: SyncPrefectClient) -> int:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
         )
     )
-    alive = _alive()
+    alive = set(living_runs().values())
     lost = [one for one in open_runs if str(one.id) not in alive]
     for one in lost:
         logger.warning("%s: its process is gone", one.name)
-        client.set_flow_run_state(one.id, Crashed(message="Its process was lost with the service."), force=True)
+        client.set_flow_run_state(one.id, Crashed(message="Its process was lost with the service."))
     return len(lost)
 
 
-def _alive() -> set[str]:
-    """Return the ids of the flow runs of which a process of this user lives."""
-    found = set()
+def living_runs() -> dict[int, str]:
+    """Return the flow runs whose processes live on this machine.
+
+    Returns
+    -------
+    dict of int to str
+        Id of the flow run by that of its process.
+    """
+    found = {}
     for process in psutil.process_iter():
         try:
-            if process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.add(process.environ().get(VARIABLE, ""))
-        except psutil.Error:
+            if ENGINE in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found[process.pid] = process.environ().get(VARIABLE, "")
+        except psutil.Error:  # it has ended, or is another user's
             continue
     return found

@@ -24,6 +24,9 @@ REPORTS = "DEFECT_SURROGATE_REPORTS"
 ROOT = "DEFECT_SURROGATE_SERVICE"
 """Environment variable with the folder of the group."""
 
+LASTING = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
+"""Who has the slots of a concurrency limit outlives the server: else a slot is lost with each that it is killed under."""
+
 UNTRACKED = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,8 +1,10 @@
 """A search whose relaxations are made up: it costs nothing, and every number in it is known."""
 
+import contextlib
 import logging
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pymatgen.core import Structure
@@ -10,6 +12,8 @@ from pymatgen.core import Structure
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.relaxation import Provenance, Relaxation
 from defect_surrogate.settings import SearchSettings
+from flows.cluster.connection import Cluster
+from flows.cluster.profile import ClusterProfile
 from flows.progress import PACKAGES
 from flows.work import Work
 
@@ -24,6 +28,44 @@ def _unchanged_process() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
     for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
         one.level, one.handlers, one.propagate = level, handlers, propagate
+
+
+class FakeCluster(Cluster):
+    """Workers that are always free, and never there."""
+
+    def __init__(self, fate=""):
+        super().__init__(ClusterProfile(), Path("nowhere"))
+        self._fate, self.wanted = fate, []
+
+    def crew(self, _name):
+        return self
+
+    @property
+    def task_runner(self):
+        return None
+
+    @contextlib.contextmanager
+    def work(self, count):
+        self.wanted.append(count)
+        yield self
+
+    def change(self, count):
+        self.wanted.append(count)
+
+    def take(self):
+        return True
+
+    def spare(self):
+        pass
+
+    def ended(self, *, lost):
+        pass
+
+    def problem(self, _name):
+        return ""
+
+    def fate(self, _name, _worker):
+        return self._fate
 
 
 def made_up(work: Work, energy: float) -> Relaxation:

@@ -1,8 +1,5 @@
 """How units are shared out to workers, and what becomes of a group in which one breaks."""
 
-import contextlib
-from pathlib import Path
-
 import pytest
 from pymatgen.core import Structure
 
@@ -11,11 +8,11 @@ from defect_surrogate.errors import MemoryExceededError, StoppedError, WorkerLos
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows import batches
 from flows.batches import Batch
-from flows.cluster.connection import Cluster
 from flows.cluster.profile import ClusterProfile, ResourceClass
 from flows.stream import Results
 from flows.work import Work
 from flows.workers import Outcome
+from tests.flows.conftest import FakeCluster
 
 
 def works(structure: Structure, *labels: str) -> list[Work]:
@@ -38,40 +35,6 @@ def test_units_are_shared_out_evenly_up_to_what_one_may_get(cluster_crystal, cou
     shared = batches._groups(works(cluster_crystal, *map(str, range(count))), most=most, workers=workers)
     assert [len(group) for group in shared] == sizes
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
-
-
-class FakeCluster(Cluster):
-    """Workers that are always free, and never there."""
-
-    def __init__(self, fate=""):
-        super().__init__(ClusterProfile(), Path("nowhere"))
-        self._fate, self.wanted = fate, []
-
-    def crew(self, _name):
-        return self
-
-    @contextlib.contextmanager
-    def work(self, count):
-        self.wanted.append(count)
-        yield self
-
-    def change(self, count):
-        self.wanted.append(count)
-
-    def take(self):
-        return True
-
-    def spare(self):
-        pass
-
-    def ended(self, *, lost):
-        pass
-
-    def problem(self, _name):
-        return ""
-
-    def fate(self, _name, _worker):
-        return self._fate
 
 
 def a_batch(works, retries, cluster, driver, results, pool="surrogate", allowance=None):

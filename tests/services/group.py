@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -139,14 +139,18 @@ class Group:
         path.write_text(yaml.safe_dump({"name": name, "settings": QUICK} | content))
         return path
 
-    def submit(self, file: Path) -> subprocess.CompletedProcess[str]:
-        """Submit a campaign as a member does."""
-        command = [COMMAND, "campaign", "submit", str(file), "--service", str(self.root)]
+    def submit(self, *files: Path) -> subprocess.CompletedProcess[str]:
+        """Submit campaigns as a member does."""
+        command = [COMMAND, "campaign", "submit", *map(str, files), "--service", str(self.root)]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+
+    def ask(self, path: str, **content: object) -> Any:
+        """Ask Prefect's API."""
+        return ask(f"{self.api}/{path}", content, auth_of(self.root))
 
     def runs(self, **filters: object) -> list[dict]:
         """Flow runs of the server."""
-        return ask(f"{self.api}/flow_runs/filter", filters, auth_of(self.root))
+        return self.ask("flow_runs/filter", **filters)
 
     def states(self, name: str) -> list[str]:
         """Names of the states of the flow runs of a name."""
