@@ -34,13 +34,15 @@ FAILED, BROKEN, STILL = (f"defect-surrogate: {what}" for what in ("ended with fa
 """Names of the automations that send messages."""
 
 
-def set_automations(client: SyncPrefectClient) -> None:
+def set_automations(client: SyncPrefectClient, *, silent: timedelta = SILENT) -> None:
     """Have the server mark flow runs that died as crashed, and resume those of deployments.
 
     Parameters
     ----------
     client
         Of the server; automations of an earlier version are replaced.
+    silent
+        Time without a sign of life after which a flow run is taken for dead.
     """
     ours = ResourceSpecification({"prefect.resource.id": TAG, "prefect.resource.role": "tag"})
     deployed = ResourceSpecification({"prefect.resource.role": "deployment"})
@@ -49,14 +51,14 @@ def set_automations(client: SyncPrefectClient) -> None:
         client,
         AutomationCore(
             name="defect-surrogate: mark what died",
-            description="A flow run that has not said for five minutes that it lives counts as crashed.",
+            description=f"A flow run that has not said for {silent / timedelta(minutes=1):g} min that it lives has crashed.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
                 match=runs,
                 for_each={"prefect.resource.id"},
                 after={f"{RUN}.heartbeat"},
                 expect={f"{RUN}.*"},
-                within=SILENT,
+                within=silent,
             ),
             actions=[ChangeFlowRunState(state=StateType.CRASHED, message="It says no more that it lives.")],
         ),

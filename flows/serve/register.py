@@ -9,9 +9,11 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.variables import Variable
 from prefect.workers.process import ProcessWorker
 
 from defect_surrogate.errors import ServiceError
+from defect_surrogate.relaxation import digest
 from flows.serve.automations import set_automations
 from flows.serve.lost_runs import crash_lost_runs
 from flows.serve.place import ROOT
@@ -23,12 +25,19 @@ POOL = "defect-surrogate"
 QUEUES = {"high": 1, "normal": 2, "low": 3}
 """Queues of the pool and their priorities; what waits in a queue of a smaller number begins first."""
 
+REGISTERED = "defect_surrogate_deployments"
+"""Variable of Prefect that says which deployments its server has."""
+
+PACKAGES = ("flows", "defect_surrogate")
+
 PLACES = (Path(__file__).parents[2], Path(sys.prefix) / "share" / "defect-surrogate")
 """Where ``prefect.yaml`` is: in a checkout, or where the package was installed."""
 
 
 def register(environment: Mapping[str, str], *, at_once: int, only_worker: bool) -> None:
-    """Tell the Prefect server that is configured about pool, queues, deployments and automations; what it knows is updated.
+    """Tell the Prefect server that is configured about pool, queues, deployments and automations.
+
+    Deployments are updated when they have changed since: their schedules are then those of ``prefect.yaml`` again.
 
     Parameters
     ----------
@@ -44,21 +53,32 @@ def register(environment: Mapping[str, str], *, at_once: int, only_worker: bool)
     ServiceError
         If the server refuses, or ``prefect.yaml`` is not installed.
     """
-    with get_client(sync_client=True) as client:
-        _set_pool(client, environment.get(ROOT), at_once)
-        set_automations(client)
-        if only_worker:
-            crash_lost_runs(client)
     file = next((path / "prefect.yaml" for path in PLACES if (path / "prefect.yaml").is_file()), None)
     if file is None:
         raise ServiceError(
             f"prefect.yaml is in none of {', '.join(str(path) for path in PLACES)}: install the package anew"
         )
+    with get_client(sync_client=True) as client:
+        _set_pool(client, environment.get(ROOT), at_once)
+        set_automations(client)
+        if only_worker:
+            crash_lost_runs(client)
+    asked = _version(file)
+    if Variable.get(REGISTERED) == asked:
+        logger.info("deployments of %s are registered; their schedules stay as they are", file)
+        return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     done = subprocess.run(command, env=dict(environment), cwd=file.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServiceError(f"the deployments could not be registered: {(done.stdout + done.stderr).strip()[-2000:]}")
+    Variable.set(REGISTERED, asked, overwrite=True)
     logger.info("deployments of %s registered", file)
+
+
+def _version(file: Path) -> str:
+    """Digest of what the deployments are made of: ``prefect.yaml``, and when the flows and their settings were installed."""
+    sources = [path for package in PACKAGES for path in (Path(__file__).parents[2] / package).rglob("*.py")]
+    return digest([file.read_text(encoding="utf-8"), max(path.stat().st_mtime_ns for path in sources)])
 
 
 def _set_pool(client: SyncPrefectClient, root: str | None, at_once: int) -> None:

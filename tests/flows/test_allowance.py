@@ -257,9 +257,9 @@ def test_a_note_of_another_night_does_not_count(make, tmp_path):
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({}, "1 reference relaxations and 123.46 core-hours in the night of 2026-11-28"),
-        ({"relaxations": 40}, "1 of 40 reference relaxations and 123.46 core-hours in the night of 2026-11-28"),
-        ({"core_hours": 1500.5}, "1 reference relaxations and 123.46 of 1500.5 core-hours in the night of 2026-11-28"),
+        ({}, "1 reference relaxations and 123 core-hours in the night of 2026-11-28"),
+        ({"relaxations": 40}, "1 of 40 reference relaxations and 123 core-hours in the night of 2026-11-28"),
+        ({"core_hours": 1500.5}, "1 reference relaxations and 123 of 1500.5 core-hours in the night of 2026-11-28"),
     ],
 )
 def test_what_was_spent_is_said_in_numbers_that_can_be_read(make, clock, limits, words):

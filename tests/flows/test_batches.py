@@ -1,5 +1,8 @@
 """How units are shared out to workers, and what becomes of a group in which one breaks."""
 
+import time
+
+import dask
 import pytest
 from pymatgen.core import Structure
 
@@ -7,6 +10,7 @@ from defect_surrogate.archive import Archive, Driver, attempts
 from defect_surrogate.errors import MemoryExceededError, StoppedError, WorkerLostError
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
 from flows import batches
+from flows.allowance import Allowance
 from flows.batches import Batch
 from flows.cluster.profile import ClusterProfile, ResourceClass
 from flows.stream import Results
@@ -37,7 +41,7 @@ def test_units_are_shared_out_evenly_up_to_what_one_may_get(cluster_crystal, cou
     assert [work.unit.label for group in shared for work in group] == list(map(str, range(count)))
 
 
-def a_batch(works, retries, cluster, driver, results, pool="surrogate", allowance=None):
+def a_batch(works, retries, cluster, driver, results, pool="surrogate", allowance=None, priority=0):
     return Batch(
         works=tuple(works),
         retries=retries,
@@ -47,6 +51,7 @@ def a_batch(works, retries, cluster, driver, results, pool="surrogate", allowanc
         results=results,
         stopped=lambda: Archive(driver._root).stop_requested(),
         allowance=allowance,
+        priority=priority,
     )
 
 
@@ -61,14 +66,15 @@ def a_try(archive, group):
 def relax(tmp_path, monkeypatch):
     """Relaxes works by a function that yields outcomes, and returns what became of each, in order, and the cluster."""
 
-    def run(works, outcomes, *, retries=0, fate="", most=400, before=None):
+    def run(works, outcomes, *, retries=0, fate="", most=400, **more):
         results, cluster = Results(), FakeCluster(fate)
         monkeypatch.setattr(batches, "outcomes", outcomes)
         monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: some surrogate relaxations")
         archive = Archive(tmp_path)
         try:
             with Driver(archive.root) as driver:
-                batches.relaxed(a_batch(works, retries, cluster, driver, results), tmp_path, None, most=most, workers=1)
+                batch = a_batch(works, retries, cluster, driver, results, **more)
+                batches.relaxed(batch, tmp_path, None, most=most, workers=1)
         finally:
             results.end()
         return [(name.split("/")[2], relaxation is not None) for name, relaxation in results], cluster
@@ -213,3 +219,109 @@ def test_what_another_campaign_finishes_is_a_result_of_this_one(cluster_crystal,
         assert other.claim(asked[0].unit)
         found, _ = relax(asked, outcomes)
     assert found == [("a", True)]
+
+
+def test_work_has_the_priority_of_its_campaign_where_it_is_given_out(cluster_crystal, tmp_path, relax):
+    given = []
+
+    def outcomes(waiting, _):
+        while waiting:
+            group = waiting.take()
+            given.append(dask.get_annotations().get("priority"))
+            Archive(tmp_path).publish(group[0].unit, finished(cluster_crystal))
+            yield Outcome(group, None)
+
+    for priority in (1, -1):
+        relax(works(cluster_crystal, f"unit {priority}"), outcomes, priority=priority)
+    assert given == [1, -1]
+    assert dask.get_annotations() == {}
+
+
+def test_what_the_allowance_has_no_room_for_has_no_result_and_has_not_broken(cluster_crystal, tmp_path, relax):
+    archive = Archive(tmp_path)
+
+    def outcomes(waiting, _):
+        while waiting:
+            group = waiting.take()
+            if group is None:
+                yield None
+                continue
+            archive.publish(group[0].unit, finished(cluster_crystal))
+            waiting.ended(group, lost=False)
+            yield Outcome(group, None)
+
+    allowance = Allowance(tmp_path / "spent.json", relaxations=2, core_hours=None)
+    asked = works(cluster_crystal, "a", "b", "c", "d")
+    found, _ = relax(asked, outcomes, most=1, pool="reference", allowance=allowance)
+    assert sorted(found) == [("a", True), ("b", True), ("c", False), ("d", False)]
+    assert archive.failures() == ()
+
+
+def test_when_the_core_hours_are_spent_what_runs_ends_with_its_driver_and_the_rest_is_left(
+    cluster_crystal, tmp_path, relax
+):
+    archive, ended = Archive(tmp_path), []
+
+    def outcomes(waiting, _):
+        first, second = waiting.take(), waiting.take()
+        try:
+            archive.publish(first[0].unit, finished(cluster_crystal))
+            waiting.ended(first, lost=False)
+            yield Outcome(first, None)
+            time.sleep(0.03)
+            yield None
+        finally:
+            ended.append(second[0].unit.label)
+            waiting.ended(second, lost=False)
+
+    allowance = Allowance(tmp_path / "spent.json", relaxations=None, core_hours=0.02 / 3600)
+    asked = works(cluster_crystal, "a", "b", "c")
+    found, _ = relax(asked, outcomes, most=1, pool="reference", allowance=allowance)
+    assert found == [("a", True), ("b", False), ("c", False)]
+    assert ended == ["b"]
+    assert archive.failures() == ()
+    assert list((archive.root / "drivers").iterdir()) == []
+
+
+def test_what_needs_more_memory_is_tried_with_it_though_the_core_hours_are_spent(
+    cluster_crystal, tmp_path, monkeypatch
+):
+    """Whether it may begin is asked there."""
+    cluster, results = FakeCluster(), Results()
+    profile = ClusterProfile(reference=ResourceClass(memory=10**9, more_memory=2 * 10**9))
+    monkeypatch.setattr(cluster, "profile", profile)
+
+    def outcomes(waiting, _):
+        group = waiting.take()
+        time.sleep(0.03)
+        waiting.ended(group, lost=False)
+        yield Outcome(group, MemoryExceededError("Out Of Memory"))
+
+    monkeypatch.setattr(batches, "outcomes", outcomes)
+    monkeypatch.setattr(batches, "batch_name", lambda: "CdTe: some reference relaxations")
+    allowance = Allowance(tmp_path / "spent.json", relaxations=None, core_hours=0.02 / 3600)
+    with Driver(Archive(tmp_path).root) as driver:
+        batch = a_batch(
+            works(cluster_crystal, "a", "b"), 0, cluster, driver, results, pool="reference", allowance=allowance
+        )
+        assert batches.relaxed(batch, tmp_path, None, most=1, workers=1) == ("CdTe/v_Cd_0/a/surrogate",)
+    assert not results.has("CdTe/v_Cd_0/a/surrogate")
+    assert results.has("CdTe/v_Cd_0/b/surrogate")
+
+
+def test_surrogate_relaxations_that_are_told_to_stop_end_at_their_next_step(cluster_crystal, tmp_path, relax):
+    """The driver leaves at once, and what it has given out is waited for."""
+    archive, drivers = Archive(tmp_path), []
+
+    def outcomes(waiting, _):
+        group = waiting.take()
+        (tmp_path / "STOP").touch()
+        yield None
+        drivers.append(list((archive.root / "drivers").iterdir()))
+        archive.publish(group[0].unit, finished(cluster_crystal))
+        yield Outcome(group, None)
+
+    with pytest.raises(StoppedError, match="1 left"):
+        relax(works(cluster_crystal, "a", "b"), outcomes, most=1)
+    assert drivers == [[]]
+    assert archive.find(works(cluster_crystal, "a")[0].unit) is not None

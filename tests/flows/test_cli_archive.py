@@ -1,14 +1,17 @@
-"""``pack`` and ``unpack``: where the archive is, what is said, and the exit codes."""
+"""``reindex``, ``pack`` and ``unpack``: where the archive is, what is said, and the exit codes."""
 
 import tarfile
 from io import BytesIO
 
 import pytest
+from ase.db import connect
 from typer.testing import CliRunner
 
 from defect_surrogate.archive import Archive
 from defect_surrogate.relaxation import Provenance, Relaxation, Unit
+from flows.campaigns.folder import ServiceFolder
 from flows.cli import app
+from flows.run_folder import create_run
 
 
 def run(*arguments):
@@ -86,3 +89,39 @@ def test_what_is_no_archive_is_not_packed_and_stays_as_it_is(tmp_path):
     assert result.exit_code == 2
     assert "neither an archive nor the folder of a run" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def index_rows(root):
+    with connect(root / "index.db") as database:
+        return [row.directory for row in database.select()]
+
+
+@pytest.mark.parametrize("where", ["run/archive", "run", "campaign", "host"])
+def test_an_archive_is_reindexed_by_whatever_has_it(tmp_path, unit, where, host_file, settings):
+    place = ServiceFolder(tmp_path / "run")
+    publish(Archive(tmp_path / "run" / "archive"), unit)
+    folder = place.campaign("tellurides")
+    folder.history.mkdir(parents=True)
+    run_folder = create_run(folder.host("CdTe"), str(host_file), settings, shared_archive=folder.archive.root)
+    source = {"campaign": folder.path, "host": run_folder.path}.get(where, tmp_path / where)
+    result = run("reindex", source)
+    assert (result.exit_code, result.stdout) == (0, f"1 units in {tmp_path / 'run' / 'archive' / 'index.db'}\n")
+    (directory,) = index_rows(tmp_path / "run" / "archive")
+    assert directory.startswith(f"units/{unit.name}/")
+
+
+@pytest.mark.parametrize("command", [("reindex",), ("pack", "--out", "b.tar.xz")])
+def test_what_has_no_archive_is_refused_and_left_as_it_is(tmp_path, command):
+    result = run(command[0], tmp_path, *command[1:])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{tmp_path}: neither an archive nor the folder of a run" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_elsewhere_is_named_without_its_password(tmp_path, unit, monkeypatch):
+    publish(Archive(tmp_path), unit)
+    monkeypatch.setenv("DEFECT_SURROGATE_INDEX", "postgresql://group:secret@127.0.0.1:9/index")
+    result = run("reindex", tmp_path)
+    assert result.exit_code == 3
+    assert "127.0.0.1" in result.stderr
+    assert "secret" not in result.stdout + result.stderr

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
-from defect_surrogate.errors import ClusterLostError, StoppedError
+from defect_surrogate.errors import ClusterLostError, ReferenceRunError, StoppedError
 from defect_surrogate.relaxation import Unit
-from defect_surrogate.settings import WorkerSettings
+from defect_surrogate.settings import SurrogateSettings, WorkerSettings
 from flows import relaxing
+from flows.allowance import Allowance
 from flows.relaxing import relaxers
 from flows.work import Work, collected
 from flows.work_folder import WorkFolder
@@ -159,3 +160,105 @@ def test_an_error_of_a_search_ends_what_is_on_its_way(open_relaxers, cluster_cry
         relax.reference(works(cluster_crystal, "a"))
         raise ValueError("of the search")
     assert ended == [True]
+
+
+def in_two_folders(tmp_path):
+    """Two folders with one archive."""
+    folders = [WorkFolder(tmp_path / name, shared_archive=tmp_path / "archive") for name in ("one", "other")]
+    for folder in folders:
+        folder.path.mkdir()
+    return folders
+
+
+def test_a_request_to_stop_one_folder_leaves_others_on_the_archive_alone(open_relaxers, cluster_crystal, tmp_path):
+    one, other = in_two_folders(tmp_path)
+    over = {}
+
+    def run(batch):
+        over[batch.works[0].unit.label] = batch.over
+        batch.results.put(batch.works[0].unit.name, made_up(batch.works[0], -1.0))
+
+    open_relaxers(run)
+    one.request_stop()
+    for folder, label in ((one, "a"), (other, "b")):
+        with relaxers(folder, WorkerSettings()) as relax:
+            collected(relax.reference(works(cluster_crystal, label)))
+    assert over == {"a": True, "b": False}
+
+
+def test_flows_inside_a_flow_end_with_it_and_spend_of_its_allowance(open_relaxers, cluster_crystal, tmp_path):
+    outer, inner = in_two_folders(tmp_path)
+    allowance, seen, ended = Allowance(tmp_path / "spent.json", relaxations=None, core_hours=None), [], []
+
+    def run(batch):
+        seen.append((batch.pool, batch.allowance, batch.priority, batch.over))
+        batch.results.put(batch.works[0].unit.name, made_up(batch.works[0], -1.0))
+
+    _, runs = open_relaxers(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(relaxing, "relax_with_surrogate", Surrogate(runs))
+        given = {"allowance": allowance, "priority": 1, "ended": lambda: ended.append(True)}
+        with (
+            relaxers(outer, WorkerSettings(), **given),
+            relaxers(inner, WorkerSettings(), priority=-1) as relax,
+        ):
+            collected(relax.reference(works(cluster_crystal, "a")))
+            collected(relax.surrogate(SurrogateSettings())(works(cluster_crystal, "b")))
+            outer.request_stop()
+            collected(relax.reference(works(cluster_crystal, "c")))
+    assert seen == [
+        ("reference", allowance, 1, False),
+        ("surrogate", None, 1, False),
+        ("reference", allowance, 1, True),
+    ]
+    assert len(ended) == 3
+
+
+class Surrogate:
+    """In place of the flow of the surrogate level, one of the reference level."""
+
+    def __init__(self, runs):
+        self._runs = runs
+
+    def with_options(self, *, task_runner):
+        self._runs.with_options(task_runner=task_runner)
+        return lambda batch, root, _settings: self._runs(batch, root)
+
+
+def test_for_what_the_allowance_has_no_room_no_worker_is_asked(open_relaxers, cluster_crystal, tmp_path, caplog):
+    allowance = Allowance(tmp_path / "spent.json", relaxations=1, core_hours=None)
+    (first, second) = works(cluster_crystal, "a", "b")
+    assert allowance.begin(first.unit, 1)
+    allowance.end(first.unit)
+
+    def run(batch):
+        for work in batch.works:
+            batch.results.put(work.unit.name, made_up(work, -1.0))
+
+    _, runs = open_relaxers(run)
+    with caplog.at_level("INFO"), relaxers(WorkFolder(tmp_path), WorkerSettings(), allowance=allowance) as relax:
+        assert dict(relax.reference([second])) == {second.unit.name: None}
+        assert runs.batches == []
+        assert set(collected(relax.reference([first, second]))) == {first.unit.name}
+    assert runs.batches == [["a"]]
+    assert "in the archive" not in caplog.text
+    assert WorkFolder(tmp_path).archive.failures() == ()
+
+
+@pytest.mark.parametrize(("try_again", "asked"), [(True, [["a", "b"]]), (False, [["b"]])])
+def test_what_broke_in_an_earlier_flow_is_tried_again_if_that_is_wanted(
+    open_relaxers, cluster_crystal, tmp_path, try_again, asked
+):
+    (broken, other) = works(cluster_crystal, "a", "b")
+    WorkFolder(tmp_path).archive.record_failure(broken.unit, ReferenceRunError("no energy"))
+
+    def run(batch):
+        for work in batch.works:
+            batch.results.put(work.unit.name, made_up(work, -1.0))
+
+    _, runs = open_relaxers(run)
+    with relaxers(WorkFolder(tmp_path), WorkerSettings(), try_again=try_again) as relax:
+        found = dict(relax.reference([broken, other]))
+    assert runs.batches == asked
+    assert (found[broken.unit.name] is not None) == try_again
+    assert found[other.unit.name] is not None

@@ -114,3 +114,56 @@ def test_a_second_process_cannot_search_in_the_same_folder(tmp_path, host_file):
         process.join()
     with locked(run.path):
         pass
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """The archive of a group, which a run may have for its own."""
+    return {"shared_archive": tmp_path / "service" / "archive"}
+
+
+def in_group(tmp_path):
+    return tmp_path / "service" / "campaigns" / "tellurides" / "hosts" / "CdTe"
+
+
+def test_a_run_on_a_shared_archive_is_opened_with_it_also_where_the_group_has_moved(tmp_path, host_file, shared):
+    run = create_run(in_group(tmp_path), str(host_file), SearchSettings(), **shared)
+    assert open_run(run.path) == run
+    assert run.archive.root == tmp_path / "service" / "archive"
+    assert run.sampling == tmp_path / "service" / "sampling"
+    assert not (run.path / "archive").exists()
+    (tmp_path / "service").rename(tmp_path / "moved")
+    moved = open_run(tmp_path / "moved" / run.path.relative_to(tmp_path / "service"))
+    assert moved.archive.root == tmp_path / "moved" / "archive"
+
+
+def test_the_file_of_a_host_may_change_on_a_shared_archive_and_nowhere_else(
+    tmp_path, host_file, shared, cluster_crystal
+):
+    unit = Unit("CdTe", "v_Cd_0", "Dimer", "surrogate", cluster_crystal, "m")
+    create_run(in_group(tmp_path), str(host_file), SearchSettings(), **shared).note_units([unit])
+    other = tmp_path / "CdTe.vasp"
+    other.write_text(host_file.read_text().replace("12.0", "12.5"))
+    run = create_run(in_group(tmp_path), str(other), SearchSettings(), **shared)
+    assert [path.name for path in (run.path / "host").iterdir()] == ["CdTe.vasp"]
+    assert "12.5" in (run.path / "host" / "CdTe.vasp").read_text()
+    with pytest.raises(InputError, match="holds the search of CdTe.vasp, which is another host"):
+        create_run(in_group(tmp_path), str(host_file), SearchSettings())
+
+
+@pytest.mark.parametrize("damage", ["nonsense: 1", "[", "- a"])
+def test_settings_of_an_earlier_search_that_cannot_be_read_are_replaced(tmp_path, host_file, damage, caplog):
+    """They may be of another version of the software."""
+    has_units(create_run(tmp_path / "run", str(host_file), SearchSettings()))
+    (tmp_path / "run" / "settings.yaml").write_text(damage)
+    run = create_run(tmp_path / "run", str(host_file), SearchSettings())
+    assert "what has changed since is not known" in caplog.text
+    assert open_run(tmp_path / "run") == run
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "null", "{}", '"a"'])
+def test_a_damaged_note_of_a_run_is_told(tmp_path, host_file, damage):
+    create_run(tmp_path / "run", str(host_file), SearchSettings())
+    (tmp_path / "run" / "run.json").write_text(damage)
+    with pytest.raises(InputError, match=r"no run\.json that can be read there"):
+        open_run(tmp_path / "run")

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from defect_surrogate.errors import InputError
+from flows.campaigns.folder import ServiceFolder
 from flows.lock import locked
 from flows.run_folder import create_run, open_run
 from flows.sweep_folder import create_sweep, is_sweep, open_any, open_sweep, read_sweep_settings
@@ -160,3 +161,13 @@ def test_any_folder_is_opened_for_what_it_is(tmp_path, sweep_settings):
     assert open_any(tmp_path / "run") == open_sweep(tmp_path / "run")
     with pytest.raises(InputError, match="is not the folder of a search"):
         open_any(tmp_path)
+
+
+def test_the_folder_of_a_campaign_is_opened_with_the_archive_of_its_group(tmp_path, host_file, settings):
+    folder = ServiceFolder(tmp_path / "service").campaign("tellurides")
+    folder.history.mkdir(parents=True)
+    assert open_any(folder.path) == folder
+    run = create_run(folder.host("CdTe"), str(host_file), settings, shared_archive=folder.archive.root)
+    assert open_any(run.path) == run
+    with pytest.raises(InputError, match="is not the folder of a search"):
+        open_any(folder.path.parent)

@@ -5,6 +5,7 @@ import pytest
 from defect_surrogate.archive import Archive, Driver
 from defect_surrogate.relaxation import Unit
 from flows import waiting as module
+from flows.allowance import Allowance
 from flows.waiting import Waiting
 from flows.work import Work
 from tests.flows.conftest import made_up
@@ -135,3 +136,88 @@ def test_what_others_finish_is_not_waited_for_in_the_queue(archive, works, monke
         assert labels(work for work, _ in waiting.found()) == ["b", "c", "d"]
         assert workers.wanted == 1
         assert waiting
+
+
+@pytest.fixture
+def allowance(tmp_path):
+    """Of a night in which two relaxations may begin."""
+    return Allowance(tmp_path / "spent.json", relaxations=2, core_hours=None)
+
+
+def test_what_the_allowance_has_no_room_for_is_returned_once_and_asks_for_no_worker(archive, works, allowance):
+    with Driver(archive.root) as one, Driver(archive.root) as other:
+        workers = Workers()
+        workers.wanted = 4
+        waiting = Waiting([(work,) for work in works], archive, one, workers, allowance=allowance, cores=4)
+        groups = [waiting.take(), waiting.take()]
+        assert labels(group[0] for group in groups) == ["a", "b"]
+        assert waiting.take() is None
+        assert (workers.free, workers.wanted) == (1, 2)
+        assert waiting  # until it is asked for
+        assert not waiting.only_elsewhere
+        assert labels(waiting.refused()) == ["c", "d"]
+        assert waiting.refused() == []
+        assert all(other.claim(work.unit) for work in works[2:])  # others may compute them
+        for group in groups:
+            waiting.ended(group, lost=False)
+        assert (workers.free, workers.wanted, bool(waiting)) == (3, 0, False)
+    assert allowance.spent.relaxations == 2
+
+
+def test_a_unit_that_has_begun_is_tried_again_though_the_allowance_is_spent(archive, works, allowance):
+    with Driver(archive.root) as one:
+        waiting = Waiting([(work,) for work in works], archive, one, Workers(), allowance=allowance)
+        groups = [waiting.take(), waiting.take()]
+        waiting.ended(groups[0], lost=True)
+        waiting.again([groups[0]])
+        assert waiting.take() == groups[0]
+        assert labels(waiting.refused()) == ["c", "d"]
+
+
+def test_of_a_group_the_allowance_lets_some_begin(archive, works, allowance):
+    with Driver(archive.root) as one:
+        waiting = Waiting([tuple(works)], archive, one, Workers(), allowance=allowance)
+        assert labels(waiting.take()) == ["a", "b"]
+        assert labels(waiting.refused()) == ["c", "d"]
+
+
+def test_what_others_have_begun_is_waited_for_and_not_counted(archive, works, allowance):
+    with Driver(archive.root) as one, Driver(archive.root) as other:
+        assert other.claim(works[0].unit)
+        waiting = Waiting([(work,) for work in works], archive, one, Workers(), allowance=allowance)
+        assert [labels(waiting.take()) for _ in range(2)] == [["b"], ["c"]]
+        assert waiting.take() is None
+        assert labels(waiting.refused()) == ["d"]
+        archive.publish(works[0].unit, made_up(works[0], -1.0))
+        assert labels(work for work, _ in waiting.found()) == ["a"]
+    assert allowance.spent.relaxations == 2
+
+
+def test_what_others_have_left_when_the_allowance_is_spent_is_returned_too(archive, works, allowance):
+    with Driver(archive.root) as one:
+        with Driver(archive.root) as other:
+            assert other.claim(works[0].unit)
+            waiting = Waiting([(work,) for work in works[:3]], archive, one, Workers(), allowance=allowance)
+            assert [labels(waiting.take()) for _ in range(2)] == [["b"], ["c"]]
+            assert waiting.take() is None
+        assert waiting.found() == []
+        assert waiting.take() is None
+        assert labels(waiting.refused()) == ["a"]
+
+
+def test_time_on_a_worker_is_counted_with_the_cores_of_its_job(archive, works, tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("flows.allowance.time.monotonic", lambda: now[0])
+    allowance = Allowance(tmp_path / "spent.json", relaxations=None, core_hours=8)
+    with Driver(archive.root) as one:
+        waiting = Waiting([(work,) for work in works], archive, one, Workers(), allowance=allowance, cores=8)
+        group = waiting.take()
+        now[0] = 1800.0
+        waiting.ended(group, lost=True)
+        now[0] = 3600.0
+        assert allowance.spent.core_hours == 4.0
+        waiting.take()
+        now[0] = 5400.0
+        assert allowance.is_spent()
+        assert waiting.take() is None
+        assert labels(waiting.refused()) == ["c", "d"]

@@ -153,3 +153,39 @@ def test_an_archive_that_cannot_be_written_is_told(root):
     (root / "drivers").write_text("in the way")
     with pytest.raises(ArchiveError, match="a driver cannot be noted"), Driver(root):
         pass
+
+
+def test_a_driver_that_retires_ends_what_it_has_given_out_and_others_may_take_it(root, unit):
+    archive = Archive(root)
+    with Driver(root) as one, Driver(root) as other:
+        assert one.claim(unit)
+        assert other.is_elsewhere(unit)
+        one.retire()
+        one.retire()
+        assert archive.stop_requested(one.name)
+        assert not archive.stop_requested(other.name)
+        assert not other.is_elsewhere(unit)
+        assert other.claim(unit)
+        one.release(unit)
+        assert other.claim(unit)
+
+
+def test_a_driver_that_has_retired_does_not_come_back(root, unit, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    with Driver(root) as driver:
+        file = root / "drivers" / driver.name
+        driver.retire()
+        driver.claim(unit)
+        module.threading.Event().wait(0.1)  # beats, if there were any
+        assert not file.exists()
+    assert list((root / "claims").iterdir()) == []
+
+
+def test_a_driver_that_was_taken_for_dead_is_not_brought_back_by_its_beat(root, monkeypatch):
+    """Others may have its units by now."""
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    with Driver(root) as driver:
+        file = root / "drivers" / driver.name
+        file.unlink()
+        module.threading.Event().wait(0.1)
+        assert not file.exists()
