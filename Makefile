@@ -1,4 +1,5 @@
 # make demo   search the neutral Cd vacancy of CdTe
+# make serve  the service of a group: dashboard, campaigns, reports; until Ctrl-C
 # make test   every check and every test
 # make lint   the checks alone
 PYTHON ?= python3.11
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
 
-.PHONY: demo test lint environment benchmark bench-relaxation clean
+.PHONY: demo serve test lint environment benchmark bench-relaxation clean
 
 environment: $(VENV)/.installed
 
@@ -21,6 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: environment
 	$(BIN)/defect-surrogate search examples/CdTe.cif --settings examples/cdte.yaml --out demo-run
+
+serve: environment
+	$(BIN)/defect-surrogate serve --service service
 
 lint: environment
 	$(BIN)/ruff check .

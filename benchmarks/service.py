@@ -148,8 +148,8 @@ def write_page(found: dict) -> None:
     text = [
         "# Twenty campaigns at once",
         "",
-        "Four processes at the same time each submitted the same twenty campaigns, of one host each; a service of two flow runs "
-        "at a time ran them. The server was asked ten times a second to list flow runs.",
+        "Four processes at the same time each submitted the same twenty campaigns, of one host each; a service of two flow "
+        "runs at a time ran them. The server was asked ten times a second to list flow runs.",
         "",
         *markdown_table(rows),
         "",

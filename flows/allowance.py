@@ -150,8 +150,8 @@ class Allowance:
         """Say what was spent, of how much, e.g. ``12 of 40 reference relaxations and 3.2 core-hours``."""
         spent = self.spent
         relaxations = f"{spent.relaxations}" + ("" if self._relaxations is None else f" of {self._relaxations}")
-        hours = f"{spent.core_hours:{'.3g' if spent.core_hours < 100 else '.0f'}}"
-        hours += ("" if self._core_hours is None else f" of {self._core_hours:g}")
+        shown = f"{spent.core_hours:.0f}" if spent.core_hours >= 100 else f"{spent.core_hours:.3g}"
+        hours = shown + ("" if self._core_hours is None else f" of {self._core_hours:g}")
         return f"{relaxations} reference relaxations and {hours} core-hours in the night of {spent.night}"
 
     def _has_room(self, name: str) -> bool:

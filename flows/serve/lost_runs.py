@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.states import Crashed
+from prefect.states import AwaitingRetry
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,11 @@ ENGINE = "prefect.engine"
 """In the command line of the process of a flow run."""
 
 
-def crash_lost_runs(client: SyncPrefectClient) -> int:
-    """Mark runs of deployments as crashed that no process of this machine runs; an automation then resumes them.
+def resume_lost_runs(client: SyncPrefectClient) -> int:
+    """Have runs of deployments begun again that no process of this machine runs.
+
+    The automation that resumes what crashed is not asked: it waits a quarter of an hour where the server was lost before it had
+    taken in all that happened.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def crash_lost_runs(client: SyncPrefectClient) -> int:
     lost = [one for one in open_runs if str(one.id) not in alive]
     for one in lost:
         logger.warning("%s: its process is gone", one.name)
-        client.set_flow_run_state(one.id, Crashed(message="Its process was lost with the service."))
+        client.set_flow_run_state(one.id, AwaitingRetry(message="Its process was lost with the service."))
     return len(lost)
 
 

@@ -24,8 +24,12 @@ REPORTS = "DEFECT_SURROGATE_REPORTS"
 ROOT = "DEFECT_SURROGATE_SERVICE"
 """Environment variable with the folder of the group."""
 
-LASTING = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
-"""Who has the slots of a concurrency limit outlives the server: else a slot is lost with each that it is killed under."""
+LASTING = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect.server.events.ordering.db",
+}
+"""What outlives the server: who has the slots of a concurrency limit, or a slot would be lost with each run that it is killed
+under; and which events were seen, or automations would wait a quarter of an hour for those before the ones that come."""
 
 UNTRACKED = {
     "DO_NOT_TRACK": "1",

@@ -15,7 +15,7 @@ from prefect.workers.process import ProcessWorker
 from defect_surrogate.errors import ServiceError
 from defect_surrogate.relaxation import digest
 from flows.serve.automations import set_automations
-from flows.serve.lost_runs import crash_lost_runs
+from flows.serve.lost_runs import resume_lost_runs
 from flows.serve.place import ROOT
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def register(environment: Mapping[str, str], *, at_once: int, only_worker: bool)
         _set_pool(client, environment.get(ROOT), at_once)
         set_automations(client)
         if only_worker:
-            crash_lost_runs(client)
+            resume_lost_runs(client)
     asked = _version(file)
     if Variable.get(REGISTERED) == asked:
         logger.info("deployments of %s are registered; their schedules stay as they are", file)

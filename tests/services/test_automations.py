@@ -89,7 +89,7 @@ def test_a_campaign_that_ends_with_failures_is_told_and_one_that_does_not_is_not
     command = [sys.executable, "-m", "prefect", "deployment", "run", "nightly/nightly"]
     subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
     group.wait_for("loud", "With failures")
-    wait_until(lambda: receiver.messages, seconds=60, what="the message has come")
+    wait_until(lambda: receiver.messages, seconds=120, what="the message has come")
     assert [message.split(":")[0] for message in receiver.messages] == ["loud"]
     assert "broken" in receiver.messages[0]
 
