@@ -4,9 +4,11 @@ A page or a picture is shown where the report server has it: ``DEFECT_SURROGATE_
 which the flow runs, as those of ``defect-surrogate serve`` do, the folder that it serves.
 """
 
+import contextlib
+import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +24,8 @@ from defect_surrogate.reports.entries import FailureReport
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.reports.summary import summary_markdown, table_rows
 from flows.serve.place import REPORTS
+
+logger = logging.getLogger(__name__)
 
 
 def report_url(file: Path) -> str | None:
@@ -43,6 +47,15 @@ def artifact_key(kind: str, name: str) -> str:
     return "-".join(part for part in (kind, re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")) if part)
 
 
+@contextlib.contextmanager
+def shown() -> Iterator[None]:
+    """Log what the dashboard does not take, to be entered around what is published: results are on disk without it."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("not all is shown in the dashboard: %s", error)
+
+
 def publish_artifacts(report: CampaignReport, folder: Path) -> None:
     """Attach result table, failures, summary and picture of a search to the flow run.
 
@@ -54,10 +67,13 @@ def publish_artifacts(report: CampaignReport, folder: Path) -> None:
         Of the run.
     """
     name = ", ".join(host.name for host in report.hosts)
-    create_table_artifact(table_rows(report), artifact_key("vacancies", name), f"{name}: one row for each vacancy.")
-    publish_failures(failures_in(report), name)
-    create_markdown_artifact(summary_markdown(report), artifact_key("summary", name), f"{name}: searched and found.")
-    publish_pictures(folder, name)
+    with shown():
+        create_table_artifact(table_rows(report), artifact_key("vacancies", name), f"{name}: one row for each vacancy.")
+        publish_failures(failures_in(report), name)
+        create_markdown_artifact(
+            summary_markdown(report), artifact_key("summary", name), f"{name}: searched and found."
+        )
+        publish_pictures(folder, name)
 
 
 def publish_failures(failures: Iterable[FailureReport], name: str) -> None:

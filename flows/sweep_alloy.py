@@ -10,7 +10,7 @@ from defect_surrogate.alloys import Composition, SweepSettings
 from defect_surrogate.reports.alloy_schema import AlloyReport
 from defect_surrogate.reports.schema import CampaignReport
 from flows.alloy_search import relax_end_members, search_alloy
-from flows.artifacts import publish_artifacts
+from flows.artifacts import publish_artifacts, shown
 from flows.described import described
 from flows.lock import locked
 from flows.progress import show_own_lines
@@ -105,7 +105,8 @@ def sweep_alloy(out: Out, settings: SweepSettings) -> AlloyReport:
                 lost = _fan_out(plan.compositions, folder, settings)
         report = write_sweep(folder, plan, lost=lost)
         add_to_index(folder.archive)
-    publish_sweep(report, folder.path)
+    with shown():
+        publish_sweep(report, folder.path)
     return report
 
 

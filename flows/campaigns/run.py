@@ -12,6 +12,7 @@ from defect_surrogate.errors import ArchiveError, HeldError, InputError, ReportE
 from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from flows.allowance import Allowance
+from flows.artifacts import shown
 from flows.campaigns.events import Progress, tell
 from flows.campaigns.folder import CampaignFolder, ServiceFolder, asked_for, read_done
 from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in
@@ -95,7 +96,8 @@ def nightly(service: Service = ".") -> "State[dict[str, str]]":
             lost[file] = f"{type(error).__name__}: {error}"
     if not lost:
         return Completed(message=f"{len(campaigns)} campaigns run", data=lost)
-    publish_lost(lost)
+    with shown():
+        publish_lost(lost)
     return Completed(name="With failures", message=f"lost: {', '.join(lost)}", data=lost)
 
 
@@ -120,6 +122,10 @@ def _read_all(place: ServiceFolder) -> tuple[dict[str, Campaign], dict[str, str]
 
 def _run(campaign: Campaign, folder: CampaignFolder, progress: Progress, *, try_again: bool) -> Entry:
     """Search the hosts of a campaign whose folder is held."""
+    if folder.archive.stop_requested():
+        raise InputError(
+            f"{folder.archive.root / 'STOP'}: asks all work on the archive to end; remove it, and start again"
+        )
     hosts, wrong = hosts_of(campaign)
     entry = begin_entry(folder, campaign, flow_run.get_id())
     folder.archive.clear_dead_attempts()
@@ -149,7 +155,8 @@ def _run(campaign: Campaign, folder: CampaignFolder, progress: Progress, *, try_
     entry = end_entry(
         folder, entry, hosts=[ended[name] for name in (*hosts, *wrong)], found=found, spent=allowance.words()
     )
-    publish_campaign(entry, folder)
+    with shown():
+        publish_campaign(entry, folder)
     state, message = state_of(entry)
     tell(campaign.name, "ended-with-failures" if broken_count(entry) else "ended", state=state, message=message)
     return entry

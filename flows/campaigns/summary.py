@@ -36,13 +36,16 @@ def state_of(entry: Entry) -> tuple[str, str]:
     tuple of str and str
         Name of the state, and its message.
     """
-    broke = [one for one in entry.hosts if one.failed or one.state == "lost"]
+    broke = [one for one in entry.hosts if one.state in ("broke", "lost")]
     left = [one for one in entry.hosts if one.unfinished]
     before = [one for one in entry.hosts if one.state == "as before"]
     searched = [one for one in entry.hosts if one.state not in ("as before", "lost")]
     words = [f"{len(searched)} of {len(entry.hosts)} hosts searched, {len(before)} as before"]
     if broke:
         words.append(f"broken or lost: {', '.join(one.name for one in broke)}")
+    known = [one.name for one in before if one.failed]
+    if known:
+        words.append(f"broke before, and not tried again: {', '.join(known)}")
     if left:
         words.append(f"left for another night: {', '.join(one.name for one in left)}")
     name = "With failures" if broke else "Budget spent" if left else "Completed" if searched else "Nothing to do"
@@ -50,8 +53,8 @@ def state_of(entry: Entry) -> tuple[str, str]:
 
 
 def broken_count(entry: Entry) -> int:
-    """Count units that broke, and hosts that were lost."""
-    return sum(one.failed + (one.state == "lost") for one in entry.hosts)
+    """Count units that broke in a run, not those that had before, and hosts that were lost."""
+    return sum(one.failed * (one.state == "broke") + (one.state == "lost") for one in entry.hosts)
 
 
 def publish_campaign(entry: Entry, folder: CampaignFolder) -> None:

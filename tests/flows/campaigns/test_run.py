@@ -93,7 +93,7 @@ def test_what_broke_is_tried_again_by_hand_and_not_every_night(group):
     assert state.name == "With failures"
     assert group.states() == {"CdTe": "broke"}
     assert len(group.workers.taken()) == 3
-    assert group.run(try_again=False).name == "With failures"  # still
+    assert group.run(try_again=False).name == "Nothing to do"  # known, and told when it broke
     assert group.states() == {"CdTe": "as before"}
     assert group.workers.begun == []
     assert group.run(try_again=True).name == "With failures"

@@ -45,8 +45,8 @@ def folder(tmp_path):
         ([LOST], "With failures", "0 of 1 hosts searched, 0 as before; broken or lost: Ee"),
         (
             [HostEntry("Bb", "as before", 4, 1)],
-            "With failures",
-            "0 of 1 hosts searched, 1 as before; broken or lost: Bb",
+            "Nothing to do",
+            "0 of 1 hosts searched, 1 as before; broke before, and not tried again: Bb",
         ),
     ],
 )
