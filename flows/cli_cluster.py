@@ -73,9 +73,13 @@ def check(
 
 @app.command()
 @errors(resume=None)
-def start(profile: Profile, folder: Folder) -> None:
+def start(
+    profile: Profile,
+    folder: Folder,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, as a service does, until SIGTERM.")] = False,
+) -> None:
     """Start workers that campaigns share: those with workers.cluster, or --cluster, set to the folder."""
-    from flows.cluster.process import served_on, start_process, wait_for  # noqa: PLC0415
+    from flows.cluster.process import command_of, served_on, start_process, wait_for  # noqa: PLC0415
     from flows.cluster.profile import read_profile  # noqa: PLC0415
     from flows.cluster.serve import CONNECTION, write_profile  # noqa: PLC0415
 
@@ -84,6 +88,9 @@ def start(profile: Profile, folder: Folder) -> None:
         raise InputError(f"{folder}: workers run there already, from {host}; defect-surrogate cluster stop {folder}")
     write_profile(asked, folder)
     (folder / CONNECTION).unlink(missing_ok=True)
+    if foreground:
+        command = command_of(folder, detached=True)
+        os.execv(command[0], command)  # noqa: S606  (this very process becomes it)
     wait_for(folder, start_process(folder, detached=True))
     typer.echo(f"{folder}: ready; jobs are submitted when there is work: defect-surrogate search … --cluster {folder}")
 

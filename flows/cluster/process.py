@@ -20,6 +20,11 @@ STOP_SECONDS = 120.0
 """Longest wait for its end, in which it cancels the jobs (our choice)."""
 
 
+def command_of(folder: Path, *, detached: bool) -> list[str]:
+    """Return the command of the process that holds the workers of a folder; detached, it goes on without standard input."""
+    return [sys.executable, "-m", "flows.cluster.serve", str(folder), *([DETACHED] if detached else [])]
+
+
 def start_process(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
     """Start the process that holds workers.
 
@@ -38,7 +43,7 @@ def start_process(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PREFECT_LOGGING_TO_API_ENABLED": "false"}
     with (folder / "serve.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cluster.serve", str(folder), *([DETACHED] if detached else [])],
+            command_of(folder, detached=detached),
             stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
             stdout=log,
             stderr=log,

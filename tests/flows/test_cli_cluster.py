@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -54,3 +57,30 @@ def test_workers_held_on_another_machine_are_not_destroyed(run, tmp_path):
     os.utime(folder / "state.json", (silent, silent))
     assert process.served_on(folder) is None
     assert run("start", profile, "--folder", folder).exit_code == 0
+
+
+def test_a_service_holds_workers_in_the_foreground_until_it_is_told_to_end(run, tmp_path):
+    profile, folder = tmp_path / "local.yaml", tmp_path / "workers"
+    command = [
+        Path(sys.executable).parent / "defect-surrogate",
+        "cluster",
+        "start",
+        profile,
+        "--folder",
+        folder,
+        "--foreground",
+    ]
+    service = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while run("status", folder).exit_code != 0:
+            assert service.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert json.loads((folder / "cluster.json").read_text())["pid"] == service.pid
+        service.terminate()
+        assert service.wait(timeout=30) == 0
+    finally:
+        service.kill()
+        service.wait()
+    assert run("status", folder).exit_code != 0
