@@ -61,6 +61,30 @@ def finished(api, tiny_search: Search):
     return tiny_search
 
 
+def test_every_flow_that_people_start_has_a_deployment(api):
+    deployments = {one["name"]: one for one in api.post("deployments")}
+    names = {"host-search", "campaign", "nightly", "alloy-sweep", "composition-search", "dataset", "training"}
+    assert set(deployments) == names
+    for one in deployments.values():
+        assert one["work_pool_name"] == "defect-surrogate"
+        assert "defect-surrogate" in one["tags"]
+        assert len(one["description"]) > 50
+        assert one["global_concurrency_limit"]["limit"] in (1, 4)
+        assert one["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    (schedule,) = deployments["nightly"]["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 20 * * *", "Etc/UTC")
+
+
+def test_the_form_of_a_campaign_is_short_and_described(api):
+    schema = next(one for one in api.post("deployments") if one["name"] == "campaign")["parameter_openapi_schema"]
+    assert schema["required"] == ["campaign"]
+    campaign = schema["definitions"]["Campaign"]
+    assert campaign["required"] == ["name"]
+    for name, one in campaign["properties"].items():
+        assert one.get("description") or name == "budget"
+    assert "noon" in schema["definitions"]["Budget"]["description"]
+
+
 def test_form_of_the_deployment_can_be_read(api):
     deployment = next(one for one in api.post("deployments") if "search" in one["tags"])
     assert (deployment["name"], deployment["work_pool_name"]) == ("host-search", "defect-surrogate")
@@ -83,18 +107,18 @@ def test_alloys_have_deployments_of_the_sweep_and_of_one_composition(api):
 
 def test_run_has_readable_names_and_completes(api, finished):
     runs = {run["name"]: run["state"]["type"] for run in api.post("flow_runs")}
-    assert runs["CdTe_POSCAR"] == "COMPLETED", runs
-    assert runs["CdTe: 5 surrogate relaxations"] == "COMPLETED"
+    assert runs["CdTe"] == "COMPLETED", runs
+    assert runs["CdTe · 5 surrogate relaxations"] == "COMPLETED"
     names = {run["name"] for run in api.post("task_runs")}
-    assert {"CdTe/v_Cd_0/Unperturbed/surrogate and 2 more", "CdTe/v_Cd_0/Unperturbed/reference"} <= names
+    assert {"CdTe · v_Cd_0 · surrogate · Unperturbed and 2 more", "CdTe · v_Cd_0 · reference · Unperturbed"} <= names
     assert (finished.folder / "campaign.json").is_file()
 
 
 def test_run_leaves_a_table_and_a_summary(api, finished):
     artifacts = {artifact["key"]: artifact for artifact in api.post("artifacts")}
-    (row,) = json.loads(artifacts["vacancies"]["data"])
+    (row,) = json.loads(artifacts["vacancies-cdte"]["data"])
     assert row["vacancy"] == "CdTe/v_Cd_0"
-    assert "GFN1" in artifacts["summary"]["data"]
+    assert "GFN1" in artifacts["summary-cdte"]["data"]
 
 
 def test_lines_of_the_search_reach_the_server(api, finished):
