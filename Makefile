@@ -31,9 +31,10 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes, each with whole files, since the searches that services tests share are made once for a file.
+# Three processes, each with whole files, since the searches that services tests share are made once for a file; services tests
+# mostly wait.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 benchmark: environment
 	$(BIN)/python benchmarks/overhead.py
