@@ -4,14 +4,10 @@ Unless a field says otherwise its default is that of Mosquera-Lois et al., npj C
 (doi:10.1038/s41524-024-01303-9), Methods. Unknown keys are refused, so that a misspelt setting is an error and not a default.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from defect_surrogate.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field
 
 HYBRID_INCAR: dict[str, str | int | float | bool] = {
     "ALGO": "Normal",
@@ -50,10 +46,9 @@ HOST_INCAR: dict[str, str | int | float | bool] = HYBRID_INCAR | {
     "NSW": 200,
 }
 
-IncarValue = str | int | float | bool | list[int] | list[float]
-
-
 SettingsT = TypeVar("SettingsT", bound="Section")
+
+IncarValue = str | int | float | bool | list[int] | list[float]
 
 
 class Section(BaseModel):
@@ -259,58 +254,3 @@ class BuildSettings(ReferenceSearchSettings):
         True, description="Relax the sampling structures of the vacancies; bulk cells alone if false."
     )
     isolated_atoms: bool = Field(False, description="Evaluate an isolated atom of each element too.")
-
-
-def read_settings(
-    path: Path,
-    kind: type[SettingsT] = SearchSettings,  # type: ignore[assignment]
-    defaults: Mapping[str, object] | None = None,
-) -> SettingsT:
-    """Read a YAML settings file.
-
-    Parameters
-    ----------
-    path
-        YAML file whose top-level keys are the fields of ``kind``.
-    kind
-        What the settings are of.
-    defaults
-        Of keys that the file may lack.
-
-    Returns
-    -------
-    Section
-        The settings, defaults filled in.
-
-    Raises
-    ------
-    SettingsError
-        If the file cannot be read or is not YAML, or if a key or a value is not valid; each fault names its key and value.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
-    if content is not None and not isinstance(content, dict):
-        raise SettingsError(f"{path}: must hold sections such as 'surrogate:', found {type(content).__name__}")
-    try:
-        return kind.model_validate(dict(defaults or {}) | (content or {}))
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or kind.__name__}: {fault['msg']} (got {fault['input']!r})"
-            for fault in error.errors()
-        )
-        raise SettingsError(f"{path}: {faults}") from error
-
-
-def write_settings(settings: SearchSettings, path: Path) -> None:
-    """Write all settings, defaults included, as YAML that ``read_settings`` reads back to the same value.
-
-    Parameters
-    ----------
-    settings
-        What to write.
-    path
-        File to write; its folder must exist.
-    """
-    path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

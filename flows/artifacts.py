@@ -86,12 +86,17 @@ def publish_failures(failures: Iterable[FailureReport], name: str) -> None:
     name
         Of what was searched.
     """
-    rows = [
+    rows = failure_rows(failures)
+    if rows:
+        create_table_artifact(rows, artifact_key("failures", name), f"{name}: what broke, and what can be done.")
+
+
+def failure_rows(failures: Iterable[FailureReport]) -> list[dict[str, str]]:
+    """Say of each unit that broke why, and what can be done."""
+    return [
         {"unit": one.unit, "cause": f"{one.error}: {one.message}", "next step": next_step(one.error)}
         for one in failures
     ]
-    if rows:
-        create_table_artifact(rows, artifact_key("failures", name), f"{name}: what broke, and what can be done.")
 
 
 def publish_pictures(folder: Path, name: str) -> None:

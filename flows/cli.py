@@ -224,7 +224,8 @@ def doctor(as_json: Json = False) -> None:
 def _settings(
     file: Path | None, elements: list[str] | None, surrogate: str | None, *, full_reference: bool
 ) -> "SearchSettings":
-    from defect_surrogate.settings import SearchSettings, read_settings  # noqa: PLC0415
+    from defect_surrogate.settings import SearchSettings  # noqa: PLC0415
+    from defect_surrogate.settings_files import read_settings  # noqa: PLC0415
 
     settings = SearchSettings() if file is None else read_settings(file)
     content = settings.model_dump()

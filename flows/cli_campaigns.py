@@ -136,14 +136,14 @@ def compare(before: Which, after: Which, service: Service = HERE, as_json: Json 
 
 
 def _entry(service: Path, which: str) -> "tuple[CampaignFolder, Entry]":
-    from flows.campaigns.folder import ServiceFolder, chosen_campaign  # noqa: PLC0415
+    from flows.campaigns.folder import ServiceFolder  # noqa: PLC0415
     from flows.campaigns.history import read_entry  # noqa: PLC0415
 
     name, at, number = which.partition("@")
     if at and not number.isdecimal():
         raise InputError(f"{which}: after @ comes the number of a run, e.g. {name}@1")
     place = ServiceFolder(service.absolute())
-    folder = chosen_campaign(place.root, name, place.campaigns())
+    folder = place.searched(name)
     return folder, read_entry(folder, int(number) if at else None)
 
 

@@ -59,7 +59,8 @@ def build_dataset(
 
     Work that the archive of the folder holds already is not done again.
     """
-    from defect_surrogate.settings import BuildSettings, read_settings  # noqa: PLC0415
+    from defect_surrogate.settings import BuildSettings  # noqa: PLC0415
+    from defect_surrogate.settings_files import read_settings  # noqa: PLC0415
     from flows.training_driver import run_build  # noqa: PLC0415
 
     settings = BuildSettings() if settings_file is None else read_settings(settings_file, BuildSettings)
@@ -82,7 +83,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a surrogate on datasets: checkpoint, model card and training curves. An interrupted training is continued."""
-    from defect_surrogate.settings import read_settings  # noqa: PLC0415
+    from defect_surrogate.settings_files import read_settings  # noqa: PLC0415
     from defect_surrogate.training.card_text import held_out_table  # noqa: PLC0415
     from defect_surrogate.training.settings import TrainSettings  # noqa: PLC0415
     from flows.training_driver import run_train  # noqa: PLC0415

@@ -24,7 +24,8 @@ from pathlib import Path
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, read_crystal
 from defect_surrogate.errors import InputError, SettingsError
 from defect_surrogate.reports.files import replace_file
-from defect_surrogate.settings import BuildSettings, SearchSettings, read_settings, write_settings
+from defect_surrogate.settings import BuildSettings, SearchSettings
+from defect_surrogate.settings_files import read_settings, write_settings
 from flows.work_folder import WorkFolder
 
 logger = logging.getLogger(__name__)

@@ -21,10 +21,9 @@ from pathlib import Path
 import yaml
 
 from defect_surrogate.alloys import SweepSettings
-from defect_surrogate.archive import Archive
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.files import replace_file
-from defect_surrogate.settings import read_settings
+from defect_surrogate.settings_files import read_settings
 from flows.campaigns.folder import campaign_of
 from flows.run_folder import RunFolder, log_changes, open_folder
 from flows.work_folder import WorkFolder
@@ -52,9 +51,9 @@ class CompositionFolder(RunFolder):
     settings: SweepSettings
 
     @property
-    def archive(self) -> Archive:
-        """Finished units of the sweep."""
-        return Archive(self.path.parents[1] / "archive")
+    def archive_root(self) -> Path:
+        """Root of the archive of the sweep."""
+        return self.path.parents[1] / "archive"
 
     def begin(self) -> None:
         """Begin work here, beside that of other compositions: a request to stop is for all of them, and stays."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from defect_surrogate.archive import Archive
-from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.reports.files import replace_file
 
@@ -33,29 +32,35 @@ class WorkFolder:
     shared_archive: Path | None = field(default=None, kw_only=True)
 
     @property
+    def archive_root(self) -> Path:
+        """Root of the archive."""
+        return self.shared_archive or self.path / "archive"
+
+    @property
     def archive(self) -> Archive:
-        """Finished units, those of this folder among them."""
-        return Archive(self.shared_archive or self.path / "archive")
+        """Finished units, those of this folder among them; its folders are made when missing."""
+        return Archive(self.archive_root)
 
     @property
     def sampling(self) -> Path:
         """Folder beside the archive that keeps the sampling structures, so that they are made once."""
-        return self.archive.root.parent / "sampling"
+        return self.archive_root.parent / "sampling"
 
     @property
     def _stop(self) -> Path:
         """File that asks the work here to end; work in other folders on the same archive goes on."""
-        return self.archive.root / STOP if self.shared_archive is None else self.path / STOP
+        return (self.archive_root if self.shared_archive is None else self.path) / STOP
 
     def stop_requested(self) -> bool:
-        """Whether somebody asked the work here to end."""
+        """Whether somebody asked the work here, or all on the archive, to end; asked often, and makes no folders."""
         try:
-            return self._stop.exists() or self.archive.stop_requested()
-        except (OSError, ArchiveError):  # the file system does not answer now; asked again soon
+            return self._stop.exists() or (self.archive_root / STOP).exists()
+        except OSError:  # the file system does not answer now; asked again soon
             return False
 
     def request_stop(self) -> None:
         """Ask the work here to end; what is on its way is kept."""
+        self._stop.parent.mkdir(parents=True, exist_ok=True)
         self._stop.touch()
 
     def clear_stop_request(self) -> None:

@@ -15,6 +15,7 @@ ORDER = (
     "errors",
     "markdown",
     "settings",
+    "settings_files",
     "relaxation",
     "crystal_files",
     "hosts",

@@ -26,10 +26,9 @@ from defect_surrogate.report_server.pages import page
 from defect_surrogate.report_server.paging import PAGE_LENGTH, Paging
 from defect_surrogate.report_server.run_folders import HOST_DEPTH, run_marker
 from defect_surrogate.report_server.run_page import search_content, sweep_content
-from defect_surrogate.report_server.sweeps import read_alloy
 from defect_surrogate.report_server.units import CONVERGED, LEVELS, UnitFilter
 from defect_surrogate.report_server.vacancies import VacancyRow, vacancies_csv
-from defect_surrogate.reports.files import read_campaign
+from defect_surrogate.reports.files import read_alloy, read_campaign
 from defect_surrogate.reports.results import RESULTS_FILE
 
 ARCHIVE = "archive"

@@ -14,10 +14,9 @@ from defect_surrogate.errors import ReportError
 from defect_surrogate.metrics import HIT_TOLERANCE
 from defect_surrogate.report_server.access import ALLOY_FILE
 from defect_surrogate.report_server.run_folders import NOTES, campaign_of, run_folders, run_marker
-from defect_surrogate.report_server.sweeps import read_alloy
 from defect_surrogate.report_server.vacancies import VacancyRow, vacancy_rows
 from defect_surrogate.reports.alloy_schema import AlloyReport
-from defect_surrogate.reports.files import read_campaign
+from defect_surrogate.reports.files import read_alloy, read_campaign
 from defect_surrogate.reports.schema import CampaignReport
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Poscar
 
 from defect_surrogate.errors import ReportError
+from defect_surrogate.reports.alloy_schema import ALLOY_SCHEMA_VERSION, AlloyReport
 from defect_surrogate.reports.results import RESULTS_FILE, results_csv
 from defect_surrogate.reports.schema import SCHEMA_VERSION, CampaignReport
 
@@ -22,7 +24,9 @@ CAMPAIGN_FILE = "campaign.json"
 
 _STATES = {True: "", False: "; NOT CONVERGED", None: "; convergence not recorded"}
 
-_CAMPAIGN = TypeAdapter(CampaignReport)
+_CAMPAIGN, _ALLOY = TypeAdapter(CampaignReport), TypeAdapter(AlloyReport)
+
+ReportT = TypeVar("ReportT")
 
 
 def write_report_files(campaign: CampaignReport, folder: Path, *, structures: Mapping[str, Structure]) -> None:
@@ -95,21 +99,28 @@ def read_campaign(path: Path) -> CampaignReport:
     ReportError
         If the file cannot be read, is no report, or is of a later schema than this software knows.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: cannot be read as JSON: {error}") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, int):
-        raise ReportError(f"{path}: is not a campaign.json of this software: it has no schema_version")
-    if version != SCHEMA_VERSION:
-        raise ReportError(f"{path}: is of schema {version}; this version of the software reads schema {SCHEMA_VERSION}")
-    try:
-        return _CAMPAIGN.validate_python(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ReportError(f"{path}: {where}: {fault['msg']} ({error.error_count()} faults in all)") from error
+    return _read_report(path, _CAMPAIGN, SCHEMA_VERSION)
+
+
+def read_alloy(path: Path) -> AlloyReport:
+    """Read an ``alloy.json``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    AlloyReport
+        The report.
+
+    Raises
+    ------
+    ReportError
+        If the file cannot be read, is no report, or is of another schema than this software knows.
+    """
+    return _read_report(path, _ALLOY, ALLOY_SCHEMA_VERSION)
 
 
 def read_structures(campaign: CampaignReport, folder: Path) -> dict[str, Structure]:
@@ -164,6 +175,24 @@ def replace_file(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _read_report(path: Path, kind: TypeAdapter[ReportT], schema_version: int) -> ReportT:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReportError(f"{path}: cannot be read as JSON: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise ReportError(f"{path}: is not a {path.name} of this software: it has no schema_version")
+    if version != schema_version:
+        raise ReportError(f"{path}: is of schema {version}; this version of the software reads schema {schema_version}")
+    try:
+        return kind.validate_python(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ReportError(f"{path}: {where}: {fault['msg']} ({error.error_count()} faults in all)") from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -18,7 +18,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,6 +78,20 @@ class ServiceFolder:
         """Return the folders of the campaigns that were run, by name."""
         paths = sorted((self.root / "campaigns").glob("*/history"))
         return [self.campaign(path.parent.name) for path in paths if re.fullmatch(NAME, path.parent.name)]
+
+    def searched(self, name: str) -> "CampaignFolder":
+        """Return the folder of a campaign that was run.
+
+        Raises
+        ------
+        InputError
+            If there is none of this name; the error names those that there are.
+        """
+        known = {one.name: one for one in self.campaigns()}
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise InputError(f"{name}: no campaign of this name was run in {self.root}; there are: {names}")
+        return known[name]
 
     def campaign_files(self) -> list[Path]:
         """Return the campaign files that are run every night, by name; hidden ones, such as an editor's, are none."""
@@ -175,32 +188,3 @@ def campaign_of(path: Path) -> CampaignFolder | None:
     path = path.absolute()
     is_one = path.parent.name == "campaigns" and (path / "history").is_dir()
     return ServiceFolder(path.parents[1]).campaign(path.name) if is_one else None
-
-
-def chosen_campaign(root: Path, name: str, known: Sequence[CampaignFolder]) -> CampaignFolder:
-    """Find a campaign by name.
-
-    Parameters
-    ----------
-    root
-        Folder of the group.
-    name
-        Of the campaign.
-    known
-        Those that there are.
-
-    Returns
-    -------
-    CampaignFolder
-        Its folder.
-
-    Raises
-    ------
-    InputError
-        If there is none; the error names those that there are.
-    """
-    for one in known:
-        if one.name == name:
-            return one
-    names = ", ".join(one.name for one in known) or "none"
-    raise InputError(f"{name}: no campaign of this name was run in {root}; there are: {names}")

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from defect_surrogate.crystal_files import MATERIALS_PROJECT_ID, is_host_name, name_from_source
 from defect_surrogate.errors import SettingsError
-from defect_surrogate.settings import SearchSettings, Section, read_settings
+from defect_surrogate.settings import SearchSettings, Section
+from defect_surrogate.settings_files import read_settings
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 

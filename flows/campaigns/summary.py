@@ -10,7 +10,7 @@ from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from defect_surrogate.reports.schema import CampaignReport
 from defect_surrogate.reports.summary import escaped, table_rows
-from flows.artifacts import artifact_key, campaign_url, failures_in, report_url
+from flows.artifacts import artifact_key, campaign_url, failure_rows, failures_in, report_url
 from flows.campaigns.folder import CampaignFolder
 from flows.campaigns.history import Entry, HostEntry
 
@@ -109,10 +109,7 @@ def broken_rows(entry: Entry, reports: dict[str, CampaignReport]) -> list[dict[s
         for one in entry.hosts
         if one.state == "lost"
     ]
-    units = [failure for report in reports.values() for failure in failures_in(report)]
-    return lost + [
-        {"unit": one.unit, "cause": f"{one.error}: {one.message}", "next step": next_step(one.error)} for one in units
-    ]
+    return lost + failure_rows(failure for report in reports.values() for failure in failures_in(report))
 
 
 def campaign_markdown(entry: Entry, folder: CampaignFolder, reports: dict[str, CampaignReport]) -> str:

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from dask.utils import parse_bytes
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from defect_surrogate.settings import Section, read_settings
+from defect_surrogate.settings import Section
+from defect_surrogate.settings_files import read_settings
 
 Level = Literal["surrogate", "reference"]
 """Resource classes are named after the level of theory that they serve."""

@@ -21,7 +21,7 @@ ENGINE = "prefect.engine"
 """In the command line of the process of a flow run."""
 
 
-def resume_lost_runs(client: SyncPrefectClient) -> int:
+def resume_lost_runs(client: SyncPrefectClient) -> None:
     """Have runs of deployments begun again that no process of this machine runs.
 
     The automation that resumes what crashed is not asked: it waits a quarter of an hour where the server was lost before it had
@@ -31,11 +31,6 @@ def resume_lost_runs(client: SyncPrefectClient) -> int:
     ----------
     client
         Of the server. No worker of another machine may have runs of it.
-
-    Returns
-    -------
-    int
-        How many they were.
     """
     open_runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
@@ -44,11 +39,9 @@ def resume_lost_runs(client: SyncPrefectClient) -> int:
         )
     )
     alive = set(living_runs().values())
-    lost = [one for one in open_runs if str(one.id) not in alive]
-    for one in lost:
+    for one in (one for one in open_runs if str(one.id) not in alive):
         logger.warning("%s: its process is gone", one.name)
         client.set_flow_run_state(one.id, AwaitingRetry(message="Its process was lost with the service."))
-    return len(lost)
 
 
 def living_runs() -> dict[int, str]:

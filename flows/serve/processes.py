@@ -70,7 +70,10 @@ class _Child:
     log: Path
 
     def end(self) -> None:
-        """Tell it to end, and a worker's flow runs, which keep what they have; wait; kill what does not end."""
+        """Tell it to end, and what it started; wait; kill what does not end.
+
+        Prefect's worker kills its flow runs when it ends: they are begun again with the next start.
+        """
         if self.process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 own = psutil.Process(self.process.pid)

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defect_surrogate.errors import SettingsError
-from defect_surrogate.settings import ReferenceSettings, SearchSettings, read_settings, write_settings
+from defect_surrogate.settings import ReferenceSettings, SearchSettings
+from defect_surrogate.settings_files import read_settings, write_settings
 
 
 def test_defaults_are_the_papers():

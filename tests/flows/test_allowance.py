@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defect_surrogate.relaxation import Unit
@@ -170,6 +170,7 @@ def test_the_clock_is_that_of_the_machine(tmp_path):
 STEP = st.tuples(st.sampled_from(["begin", "end", "restart", "ask", "noon"]), st.integers(0, 6))
 
 
+@settings(deadline=None)  # files are written
 @given(most=st.integers(1, 4), steps=st.lists(STEP, max_size=40))
 def test_in_no_order_of_events_more_begin_in_a_night(tmp_path_factory, most, steps):
     time, file = [datetime(2026, 11, 28, 20, tzinfo=UTC)], tmp_path_factory.mktemp("night") / "spent.json"

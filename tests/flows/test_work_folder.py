@@ -43,7 +43,7 @@ def test_folders_that_share_an_archive_are_stopped_one_by_one(shared, tmp_path):
 
 def test_a_request_to_stop_the_archive_is_one_for_all_its_folders(shared):
     one, other = shared
-    one.archive.request_stop()
+    (one.archive.root / "STOP").touch()
     assert one.stop_requested()
     assert other.stop_requested()
 

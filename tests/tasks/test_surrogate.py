@@ -108,7 +108,7 @@ def test_a_request_to_stop_keeps_what_is_on_its_way(tmp_path, monkeypatch):
         relax_surrogate_units.fn((unit,), tmp_path, SurrogateSettings())
     assert archive.find(unit) is None
     assert archive.unfinished(unit).is_file()
-    archive.clear_stop_request()
+    (archive.root / "STOP").unlink()
     relax_surrogate_units.fn((unit,), tmp_path, SurrogateSettings())
     assert archive.find(unit).converged
     assert not archive.unfinished(unit).exists()
@@ -186,7 +186,7 @@ def test_cells_are_relaxed_once_and_archived(tmp_path, monkeypatch):
 def test_a_request_to_stop_leaves_cells_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(surrogate, "_potential", lambda _: as_potential(EMT()))
     archive = Archive(tmp_path)
-    archive.request_stop()
+    (archive.root / "STOP").touch()
     unit = copper_cell(3.7)
     with pytest.raises(StoppedError, match="Cu-1/bulk/Host/surrogate"):
         relax_cell_units.fn((unit,), tmp_path, SETTINGS)

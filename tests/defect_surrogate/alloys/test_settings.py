@@ -5,7 +5,7 @@ import yaml
 
 from defect_surrogate.alloys import SweepSettings
 from defect_surrogate.errors import SettingsError
-from defect_surrogate.settings import read_settings
+from defect_surrogate.settings_files import read_settings
 
 ALLOY = {"end_members": ["CdTe.cif", "CdSe.cif"], "sublattice": "Te", "compositions": [0.5]}
 

@@ -13,25 +13,9 @@ import time
 import pytest
 from ase.db import connect
 
-from defect_surrogate.archive import Archive, find_rows, index, reindex, update_index
+from defect_surrogate.archive import find_rows, index, reindex, update_index
 from defect_surrogate.errors import ArchiveError
-from defect_surrogate.relaxation import Unit
 from tests.units import publish
-
-
-@pytest.fixture(autouse=True)
-def no_database(monkeypatch):
-    monkeypatch.delenv("DEFECT_SURROGATE_INDEX", raising=False)
-
-
-@pytest.fixture
-def archive(tmp_path):
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
-def unit(cluster_crystal):
-    return Unit("CdTe", "v_Cd_0", "Dimer", "reference", cluster_crystal, "method")
 
 
 def labels(archive):

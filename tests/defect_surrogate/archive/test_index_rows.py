@@ -14,21 +14,6 @@ from defect_surrogate.relaxation import Unit
 from tests.units import publish
 
 
-@pytest.fixture(autouse=True)
-def no_database(monkeypatch):
-    monkeypatch.delenv("DEFECT_SURROGATE_INDEX", raising=False)
-
-
-@pytest.fixture
-def archive(tmp_path):
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
-def unit(cluster_crystal):
-    return Unit("CdTe", "v_Cd_0", "Dimer", "reference", cluster_crystal, "method")
-
-
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory, cluster_crystal):
     """Root of an archive of one unit with an index."""

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defect_surrogate.archive import Archive, reindex, store
+from defect_surrogate.archive import Archive, finished, reindex
 from defect_surrogate.errors import ArchiveError
 from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 
@@ -54,7 +54,7 @@ def test_what_is_published_is_found_again(archive, unit):
 
 
 def test_what_a_file_system_shows_late_is_waited_for(archive, unit, monkeypatch):
-    monkeypatch.setattr(store, "LATE_SECONDS", 1.0)
+    monkeypatch.setattr(finished, "LATE_SECONDS", 1.0)
     assert archive.find_late(unit) is None
     found, answers = archive.publish(unit, relaxation(unit.structure)), iter([None, None])
     monkeypatch.setattr(archive, "find", lambda one: next(answers, found) if one == unit else None)

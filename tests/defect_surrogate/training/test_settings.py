@@ -3,7 +3,7 @@
 import pytest
 
 from defect_surrogate.errors import SettingsError
-from defect_surrogate.settings import read_settings
+from defect_surrogate.settings_files import read_settings
 from defect_surrogate.training.settings import TrainSettings
 
 

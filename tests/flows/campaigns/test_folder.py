@@ -15,7 +15,6 @@ from flows.campaigns.folder import (
     ServiceFolder,
     asked_for,
     campaign_of,
-    chosen_campaign,
     read_done,
     write_done,
 )
@@ -53,12 +52,13 @@ def test_campaigns_are_those_that_were_run_and_files_those_that_are_no_drafts(pl
 
 
 def test_a_campaign_is_chosen_by_name_and_a_miss_names_what_there_is(place):
-    known = [place.campaign("one"), place.campaign("other")]
-    assert chosen_campaign(place.root, "other", known) == known[1]
-    with pytest.raises(InputError, match="third: no campaign of this name was run in .*; there are: one, other"):
-        chosen_campaign(place.root, "third", known)
     with pytest.raises(InputError, match="there are: none"):
-        chosen_campaign(place.root, "third", [])
+        place.searched("third")
+    for name in ("one", "other"):
+        place.campaign(name).history.mkdir(parents=True)
+    assert place.searched("other") == place.campaign("other")
+    with pytest.raises(InputError, match="third: no campaign of this name was run in .*; there are: one, other"):
+        place.searched("third")
 
 
 def test_a_path_is_known_as_that_of_a_campaign(place, monkeypatch):

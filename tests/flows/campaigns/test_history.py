@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defect_surrogate.errors import InputError
@@ -90,6 +90,7 @@ DAMAGED = st.one_of(
 )
 
 
+@settings(deadline=None)  # files are written
 @given(damage=DAMAGED, cut=st.integers(0, 500))
 def test_no_damage_of_a_file_hides_the_others(tmp_path_factory, damage, cut):
     folder = ServiceFolder(tmp_path_factory.mktemp("group")).campaign("tellurides")
