@@ -18,7 +18,6 @@ LOOPBACK = "127.0.0.1"
 @errors(resume=None)
 def serve(
     service: Service = HERE,
-    address: Address = LOOPBACK,
     port: Annotated[int, typer.Option(help="Of Prefect's API and dashboard.")] = 4200,
     reports_port: Annotated[int, typer.Option(help="Of the reports.")] = 4201,
     at_once: AtOnce = 2,
@@ -28,7 +27,7 @@ def serve(
     from flows.serve.processes import Ports, running_service  # noqa: PLC0415
 
     typer.echo(f"{service}: starting", err=True)
-    with running_service(service.absolute(), Ports(address, port, reports_port), at_once=at_once) as running:
+    with running_service(service.absolute(), Ports(port, reports_port), at_once=at_once) as running:
         typer.echo(f"dashboard: {running.addresses.dashboard} (log in with: {auth_of(service.absolute())})")
         typer.echo(f"reports:   {running.addresses.reports}")
         typer.echo(f"campaigns: defect-surrogate campaign submit FILE --service {service}")
@@ -82,6 +81,9 @@ def alerts(
 
     with get_client(sync_client=True) as client:
         set_alerts(client, webhook=webhook, block=block, stalled=timedelta(hours=stalled_after))
+    typer.echo(
+        f"messages go to {webhook or block}: of failures, of what breaks, and of {stalled_after:g} h without progress"
+    )
 
 
 @errors(resume=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defect_surrogate.alloys.settings import SweepSettings
-from defect_surrogate.archive import Failure, reindex
+from defect_surrogate.archive import Failure
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.alloy_schema import AlloyReport
@@ -184,12 +184,12 @@ def rebuild_report(path: Path) -> CampaignReport:
     CampaignReport
         Of what the archive holds.
     """
-    from flows.results import write_results  # noqa: PLC0415
+    from flows.results import add_to_index, write_results  # noqa: PLC0415
     from flows.search import archived_search  # noqa: PLC0415  (seconds to import)
 
     run = open_run(path)
     report = write_results(run, [archived_search(run)])
-    reindex(run.archive)
+    add_to_index(run.archive)
     return report
 
 
@@ -207,6 +207,7 @@ def rebuild_sweep(path: Path) -> AlloyReport:
         Of what the archive holds.
     """
     from flows.alloy_search import search_alloy  # noqa: PLC0415
+    from flows.results import add_to_index  # noqa: PLC0415
     from flows.sweep_folder import open_sweep  # noqa: PLC0415
     from flows.sweep_plan import plan_sweep  # noqa: PLC0415
     from flows.sweep_results import write_composition, write_sweep  # noqa: PLC0415
@@ -230,7 +231,7 @@ def rebuild_sweep(path: Path) -> AlloyReport:
         except Exception as error:
             lost[composition.name] = f"{type(error).__name__}: {error}"
     report = write_sweep(folder, plan, lost=lost)
-    reindex(folder.archive)
+    add_to_index(folder.archive)
     return report
 
 

@@ -5,11 +5,11 @@ Each file is written under a temporary name and renamed, so that a reader sees t
 
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
+from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 from pymatgen.core import Structure
@@ -164,16 +164,15 @@ def replace_file(path: Path, text: str) -> None:
         What it is to hold, encoded as UTF-8.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}-")
+    temporary = path.with_name(f".{path.name[:50]}-{uuid4().hex[:8]}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with temporary.open("x", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

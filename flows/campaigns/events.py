@@ -51,7 +51,7 @@ class Progress:
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if error is not None:
-            what = "ended" if isinstance(error, StoppedError) else "broke"
+            what = "broke" if isinstance(error, Exception) and not isinstance(error, StoppedError) else "ended"
             tell(self._campaign, what, message=f"{type(error).__name__}: {error}", units=self._units)
 
     def unit(self) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import State, flow
+from prefect.exceptions import CancelledRun
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
-from defect_surrogate.errors import ArchiveError, HeldError, InputError, ReportError
+from defect_surrogate.errors import ArchiveError, HeldError, InputError, ReportError, StoppedError
 from defect_surrogate.reports.files import CAMPAIGN_FILE
 from defect_surrogate.reports.files import read_campaign as read_report
 from flows.allowance import Allowance
@@ -54,7 +55,7 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
     Returns
     -------
     State of Entry
-        What the run did, as in the history of the campaign; None where it runs already.
+        What the run did, as in the history of the campaign; None where it runs already. Cancelled, if it is ended on request.
     """
     show_own_lines()
     begin_again()
@@ -66,6 +67,8 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
             entry = _run(campaign, folder, progress, try_again=try_again)
     except HeldError:
         return Completed(name="Already running", message=runs_already(campaign, folder))
+    except StoppedError as error:
+        return Cancelled(message=str(error))
     name, message = state_of(entry)
     return Completed(name=name, message=message, data=entry)
 
@@ -91,6 +94,8 @@ def nightly(service: Service = ".") -> "State[dict[str, str]]":
     for file in sorted(campaigns, key=lambda file: -PRIORITIES[campaigns[file].priority]):
         try:
             run_campaign(campaigns[file], service, try_again=False)
+        except CancelledRun:
+            logger.warning("%s: ended on request", file)
         except Exception as error:
             logger.error("%s: lost: %s", file, error)
             lost[file] = f"{type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from defect_surrogate.crystal_files import check_crystal, read_crystal
-from defect_surrogate.errors import HeldError, InputError, ServiceError
+from defect_surrogate.errors import HeldError, InputError, ServiceError, StoppedError
 from defect_surrogate.relaxation import digest
 from flows.campaigns.folder import ServiceFolder
 from flows.campaigns.settings import Campaign, hosts_of, resolved
@@ -36,6 +36,8 @@ def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
 
     Raises
     ------
+    StoppedError
+        If it is ended on request.
     DefectSurrogateError
         If it cannot be run at all.
     """
@@ -47,10 +49,11 @@ def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
         with served(folder.path, campaign.search.workers.cluster) as server:
             from flows.campaigns.run import run_campaign  # noqa: PLC0415
             from flows.campaigns.summary import broken_count  # noqa: PLC0415
-            from flows.cancel import cancellation_told  # noqa: PLC0415
 
-            with server.ready(), cancellation_told():
+            with server.ready():
                 state = run_campaign(campaign, str(root), return_state=True)
+                if state.is_cancelled():
+                    raise StoppedError(str(state.message))
                 entry = cast("Entry | None", state.result())
     except HeldError:
         return "Already running", runs_already(resolved(campaign, root), folder), False

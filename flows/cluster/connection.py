@@ -35,7 +35,7 @@ class Cluster:
         self.profile, self.folder, self.shared = profile, folder.absolute(), shared
         self._process: subprocess.Popen[bytes] | None = None
         self._crews: dict[str, Crew] = {}
-        self._lock = threading.Lock()
+        self._lock, self._was_there = threading.Lock(), False
 
     def crew(self, name: str) -> Crew:
         """Return the workers of a pool, which are started first if they have to be.
@@ -130,7 +130,9 @@ class Cluster:
             write_profile(self.profile, self.folder)
             (self.folder / CONNECTION).unlink(missing_ok=True)
             self._process = start_process(self.folder, detached=False)
-        return wait_for(self.folder, self._process)
+        connection = wait_for(self.folder, self._process, patient=self._was_there)
+        self._was_there = True
+        return connection
 
 
 def open_cluster(place: Path | None, *, local: ClusterProfile, folder: Path) -> Cluster:

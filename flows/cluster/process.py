@@ -52,7 +52,7 @@ def start_process(folder: Path, *, detached: bool) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_for(folder: Path, process: subprocess.Popen[bytes] | None) -> dict[str, Any]:
+def wait_for(folder: Path, process: subprocess.Popen[bytes] | None, *, patient: bool = False) -> dict[str, Any]:
     """Wait until the process that holds workers is ready.
 
     Parameters
@@ -61,6 +61,8 @@ def wait_for(folder: Path, process: subprocess.Popen[bytes] | None) -> dict[str,
         Of the workers.
     process
         The process, if it was started here.
+    patient
+        Whether a process that was started elsewhere may be about to be started again.
 
     Returns
     -------
@@ -78,11 +80,11 @@ def wait_for(folder: Path, process: subprocess.Popen[bytes] | None) -> dict[str,
             return dict(json.loads((folder / CONNECTION).read_text(encoding="utf-8")))
         except (OSError, ValueError):
             pass
-        if process is None:
+        if process is None and not patient:
             raise ServiceError(
                 f"{folder}: no workers run there: defect-surrogate cluster start PROFILE --folder {folder}"
             )
-        if process.poll() is not None:
+        if process is not None and process.poll() is not None:
             break
         time.sleep(0.05)
     raise ServiceError(f"the process that holds the workers did not start; see {folder / 'serve.log'}")

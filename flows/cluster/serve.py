@@ -189,7 +189,6 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> None:
     """Serve the folder that the command line names."""
-    os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("flows").setLevel(logging.INFO)
     quieten_distributed()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ START_SECONDS = 180.0
 """Longest wait for the server; making the tables of a new database takes most of it (our choice)."""
 END_SECONDS = 60.0
 """Longest wait for a process to end; a worker's flow runs write what they have meanwhile (our choice)."""
+LOOPBACK = "127.0.0.1"
 LOOKED_EVERY = 1.0
 """Seconds between two looks whether all processes live (our choice)."""
 
@@ -35,20 +36,17 @@ class Ports:
 
     Attributes
     ----------
-    address
-        Of the network; loopback unless others are to reach it.
     api, reports
-        Ports of Prefect's API and dashboard, and of the reports.
+        Ports of Prefect's API and dashboard, and of the reports, on loopback.
     """
 
-    address: str = "127.0.0.1"
     api: int = 4200
     reports: int = 4201
 
     @property
     def addresses(self) -> Addresses:
-        """As others see them."""
-        return Addresses(f"http://{self.address}:{self.api}/api", f"http://{self.address}:{self.reports}")
+        """As browsers and flow runs of this machine see them."""
+        return Addresses(f"http://{LOOPBACK}:{self.api}/api", f"http://{LOOPBACK}:{self.reports}")
 
 
 @dataclass
@@ -70,20 +68,33 @@ class _Child:
     log: Path
 
     def end(self) -> None:
-        """Tell it to end, and what it started; wait; kill what does not end.
+        """Tell what it started to end, and then it; kill what does not.
 
-        Prefect's worker kills its flow runs when it ends: they are begun again with the next start.
+        Prefect's worker kills its flow runs when it ends: so it is held until they have kept what they have.
         """
         if self.process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 own = psutil.Process(self.process.pid)
-                for process in (own, *own.children()):
-                    process.terminate()
+                own.suspend()
+                _end_all(own.children())
+                own.terminate()
+                own.resume()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=END_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _end_all(processes: Iterable[psutil.Process]) -> None:
+    """Tell processes of another's to end, and wait until they have; it need not have taken notice of their end."""
+    living, began = list(processes), time.monotonic()
+    for process in living:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    while living and time.monotonic() - began < END_SECONDS:
+        living = [one for one in living if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        time.sleep(0.05)
 
 
 @dataclass
@@ -154,21 +165,20 @@ def _started(root: Path, ports: Ports, at_once: int) -> Iterator[_Child]:
     """Start the processes, each when those before it are ready."""
     elsewhere = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     others = {name: value for name, value in os.environ.items() if name not in elsewhere}
-    address, addresses = ports.address, ports.addresses
+    addresses = ports.addresses
     server = others | UNTRACKED
     server |= {"PREFECT_HOME": str(root / "prefect"), "PREFECT_SERVER_API_AUTH_STRING": auth_of(root)}
     client = others | PATIENT | client_environment(root, addresses)
     if not (root / "prefect" / "prefect.db").exists():
         copy_database(EMPTY_DATABASE, root / "prefect" / "prefect.db")
-    where = ("--address", address, "--port")
-    yield (child := _start(root, "server", "flows.cli", "server", *where, str(ports.api), environment=server))
+    yield (child := _start(root, "server", "flows.cli", "server", "--port", str(ports.api), environment=server))
     _wait_for(addresses.api, child, root)
     registered = _start(
         root, "register", "flows.cli", "register", "--at-once", str(at_once), "--only-worker", environment=client
     )
     if registered.process.wait() != 0:
         raise ServiceError(f"the deployments were not registered; see {registered.log}")
-    pages = ("flows.cli", "reports", str(root), *where, str(ports.reports))
+    pages = ("flows.cli", "reports", str(root), "--port", str(ports.reports))
     yield _start(root, "reports", *pages, environment=client)
     yield _start(root, "worker", "prefect", "worker", "start", "--pool", POOL, "--name", "service", environment=client)
     write_addresses(root, addresses)

@@ -173,6 +173,15 @@ def test_damaged_poscar_is_named(run, missed):
         read_structures(missed.campaign, run)
 
 
+def test_a_file_is_for_whom_the_user_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        replace_file(tmp_path / "f", "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+
+
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "f"
     replace_file(path, "old")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect import State
+from prefect.exceptions import CancelledRun
 
 from defect_surrogate.crystal_files import name_from_source, read_crystal
 from defect_surrogate.errors import ReferenceRunError, ServiceError
@@ -181,6 +182,14 @@ class Group:
         return {one.name: one.state for one in self.last(name).hosts}
 
 
+def in_a_flow(*arguments, **options):
+    """As Prefect calls the flow of a campaign in another one."""
+    state = RUN(*arguments, **options)
+    if state.is_cancelled():
+        raise CancelledRun(state.message)
+    return state
+
+
 @pytest.fixture
 def group(tmp_path, cluster_crystal, monkeypatch) -> Group:
     """A group without hosts, whose campaigns need neither a Prefect server nor workers."""
@@ -198,7 +207,7 @@ def group(tmp_path, cluster_crystal, monkeypatch) -> Group:
     monkeypatch.setattr(hosts, "search_in", searched)
     monkeypatch.setattr(hosts, "search_campaign_host", hosts.search_campaign_host.fn)
     monkeypatch.setattr(hosts, "publish_artifacts", lambda *_: None)
-    monkeypatch.setattr(run, "run_campaign", RUN)
+    monkeypatch.setattr(run, "run_campaign", in_a_flow)
     monkeypatch.setattr(summary, "create_markdown_artifact", keep)
     monkeypatch.setattr(summary, "create_table_artifact", keep)
     monkeypatch.setattr(events, "emit_event", lambda event, resource, payload: one.events.append((event, payload)))

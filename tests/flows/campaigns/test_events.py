@@ -1,6 +1,7 @@
 """What a campaign tells Prefect as it goes: not too often, and how it ended."""
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from defect_surrogate.errors import ServiceError, StoppedError
 from flows.campaigns import events
@@ -37,11 +38,12 @@ def test_signs_of_progress_are_rare_and_count_all_units(told, monkeypatch):
     ("error", "name", "message"),
     [
         (ServiceError("the cluster is gone"), "broke", "ServiceError: the cluster is gone"),
-        (KeyboardInterrupt(), "broke", "KeyboardInterrupt: "),
+        (KeyboardInterrupt(), "ended", "KeyboardInterrupt: "),
+        (TerminationSignal(15), "ended", "TerminationSignal: 15"),
         (StoppedError("stopped on request"), "ended", "StoppedError: stopped on request"),
     ],
 )
-def test_what_ended_a_campaign_is_told_and_a_request_to_stop_is_no_break(told, error, name, message):
+def test_what_ended_a_campaign_is_told_and_that_it_was_ended_is_no_break(told, error, name, message):
     with pytest.raises(type(error)), Progress("tellurides") as progress:
         progress.unit()
         raise error

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from defect_surrogate.errors import InputError, StoppedError
+from defect_surrogate.errors import InputError
 from flows.campaigns import run, twice
 from flows.campaigns.history import begin_entry
 from flows.cancel import cancel_run
@@ -80,8 +80,9 @@ def test_a_request_to_stop_ends_one_campaign_and_another_on_the_archive_goes_on(
     other = threading.Thread(target=lambda: others.append(group.run("other", hosts=["hosts/Cc.vasp"]).name))
     other.start()
     mine = {"hosts": ["hosts/Aa.vasp", "hosts/Bb.vasp"], "hosts_at_once": at_once}
-    with pytest.raises(StoppedError, match="stopped on request"):
-        group.run(**mine)
+    state = group.run(**mine)
+    assert state.is_cancelled()
+    assert "stopped on request" in state.message
     go_on.set()
     other.join()
     assert others == ["Completed"]
@@ -102,20 +103,14 @@ def test_a_campaign_is_ended_by_its_folder(group):
         begun.set()
         time.sleep(0.05)
 
-    def start():
-        try:
-            group.run()
-        except StoppedError as error:
-            ended.append(error)
-
     group.workers.at_work = work
-    thread = threading.Thread(target=start)
+    thread = threading.Thread(target=lambda: ended.append(group.run()))
     thread.start()
     assert begun.wait(10)
     assert open_any(group.folder().path) == group.folder()
     assert cancel_run(group.folder().path) == []
     thread.join()
-    assert len(ended) == 1
+    assert [state.name for state in ended] == ["Cancelled"]
     assert not (group.archive.root / "STOP").exists()
 
 

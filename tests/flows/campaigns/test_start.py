@@ -6,9 +6,9 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from defect_surrogate.errors import HeldError, InputError, ServiceError, SettingsError
+from defect_surrogate.errors import HeldError, InputError, ServiceError, SettingsError, StoppedError
 from flows.campaigns import run, start, twice
 from flows.campaigns.history import Entry, HostEntry, begin_entry
 from flows.campaigns.start import run_here, speak_with_service, submitted
@@ -55,9 +55,8 @@ def test_what_became_of_a_campaign_is_what_its_flow_says(group, here, hosts, fai
 
 def test_one_that_another_has_begun_meanwhile_is_no_failure(group, here):
     group.host("CdTe")
-    here(
-        SimpleNamespace(name="Already running", message="words", result=lambda: None)
-    )  # as Prefect's engine returns it
+    name, message = "Already running", "words"
+    here(SimpleNamespace(name=name, message=message, is_cancelled=lambda: False, result=lambda: None))  # as Prefect's
     assert run_here(group.campaign(), group.place.root) == ("Already running", "words", False)
 
 
@@ -65,6 +64,13 @@ def test_what_a_campaign_broke_with_is_raised(group, here):
     group.host("CdTe")
     here(Failed(data=ServiceError("the cluster is gone")))
     with pytest.raises(ServiceError, match="the cluster is gone"):
+        run_here(group.campaign(), group.place.root)
+
+
+def test_one_that_is_ended_on_request_is_interrupted(group, here):
+    group.host("CdTe")
+    here(Cancelled(message="stopped on request, 3 left"))
+    with pytest.raises(StoppedError, match="stopped on request, 3 left"):
         run_here(group.campaign(), group.place.root)
 
 

@@ -13,7 +13,7 @@ from flows.serve.processes import Ports, Service, _Child, running_service
 
 
 def test_addresses_are_those_of_the_ports():
-    addresses = Ports("127.0.0.1", 4300, 4301).addresses
+    addresses = Ports(4300, 4301).addresses
     assert (addresses.api, addresses.reports) == ("http://127.0.0.1:4300/api", "http://127.0.0.1:4301")
 
 
