@@ -124,7 +124,7 @@ def code(text: str) -> str:
 
 
 def settings_tables(fields: dict[str, FieldInfo]) -> list[str]:
-    """Make a table for each section, and one for the keys outside of them.
+    """Make a table for each section, and one for the keys outside of them if there are any.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def settings_tables(fields: dict[str, FieldInfo]) -> list[str]:
             lines += [f"## `{name}`\n", f"{code(inspect.cleandoc(section.__doc__ or ''))}\n", head, *rows, ""]
         else:
             plain.append(_row(name, field))
-    return [*lines, "## Outside the sections\n", head, *plain, ""]
+    return [*lines, "## Outside the sections\n", head, *plain, ""] if plain else lines
 
 
 def _row(key: str, field: FieldInfo) -> str:

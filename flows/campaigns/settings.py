@@ -49,7 +49,8 @@ class Campaign(Section):
     budget: Budget = Budget()
     hosts_at_once: int = Field(1, ge=1, le=64, description="Hosts that are searched at the same time.")
     settings: SearchSettings | str | None = Field(
-        None, description="Of the searches, or the file that has them, e.g. hse06.yaml; the paper's when absent."
+        None,
+        description="Settings of the searches, or the file that has them, e.g. hse06.yaml; the paper's when absent.",
     )
 
     @model_validator(mode="after")
