@@ -27,8 +27,8 @@ _CAMPAIGN = f"""\
 {_MADE}
 
 YAML with the keys below: `defect-surrogate campaign submit tellurides.yaml`. Without `name` it is named after the file; `hosts`
-or `folder` is needed. Paths are meant from the folder of the file. `settings` has the keys of [a search](settings.md), or names a
-file with them. Unknown keys are refused. The defaults are our choice. See [how to serve a group](../how-to/serve-a-group.md).
+or `folder` is needed. Paths are meant from the folder of the file. `settings` has the keys of [a search](settings.md), or names
+a file with them. Unknown keys are refused. The defaults are our choice. See [how to serve a group](../how-to/serve-a-group.md).
 """
 
 
