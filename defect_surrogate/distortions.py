@@ -1,10 +1,7 @@
 """Sampling structures of a vacancy, made by ShakeNBreak (doi:10.21105/joss.04817, method: doi:10.1038/s41524-023-00973-1)."""
 
-import contextlib
 import hashlib
-import io
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +14,7 @@ from shakenbreak.distortions import distort_and_rattle
 from shakenbreak.input import Distortions
 
 from defect_surrogate.hosts import Host
+from defect_surrogate.quietly import quietly
 from defect_surrogate.settings import DistortionSettings
 from defect_surrogate.vacancies import Vacancy
 
@@ -175,9 +173,7 @@ def distort_sites(
     ideal = vacancy.ideal_structure.copy()
     ideal.add_oxidation_state_by_element(host.oxidation_states)
     seed = _seed(settings.seed, vacancy, label)
-    captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
-        warnings.simplefilter("ignore")
+    with quietly():
         distorted = distort_and_rattle(
             ideal,
             distortion_factor=1 + distortion,
@@ -235,9 +231,7 @@ def _defect_entry(vacancy: Vacancy, host: Host) -> DefectEntry:
 def _distorted(
     entry: DefectEntry, host: Host, settings: DistortionSettings, *, request: float | str, label: str, seed: int
 ) -> Structure | None:
-    captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
-        warnings.simplefilter("ignore")
+    with quietly() as captured:
         distortions = Distortions(
             [entry],
             oxidation_states=dict(host.oxidation_states),

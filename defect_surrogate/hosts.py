@@ -4,9 +4,7 @@ The supercell is doped's (doi:10.21105/joss.06433): the smallest whose periodic 
 in Mosquera-Lois et al. (doi:10.1038/s41524-024-01303-9).
 """
 
-import contextlib
 import dataclasses
-import io
 import logging
 import warnings
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from pymatgen.core import Structure
 
 from defect_surrogate.crystal_files import check_crystal, is_host_name, name_from_source, read_crystal
 from defect_surrogate.errors import HostError
+from defect_surrogate.quietly import quietly
 from defect_surrogate.relaxation import structure_digest
 from defect_surrogate.settings import HostSettings
 
@@ -164,8 +163,7 @@ def guess_oxidation_states(structure: Structure) -> dict[str, float]:
     dict of str to float
         By symbol, units of e; empty if there is no guess.
     """
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with quietly():
         bare = structure.copy()
         bare.remove_oxidation_states()
         decorated = guess_and_set_oxi_states_with_timeout(bare, break_early_if_expensive=True)
@@ -211,8 +209,7 @@ def _supercell(structure: Structure, settings: HostSettings, name: str) -> Struc
         and settings.min_atoms <= len(structure) <= settings.max_atoms
     ):
         return structure.get_sorted_structure()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with quietly():
         primitive = get_primitive_structure(structure, symprec=0.01)
         matrix = get_ideal_supercell_matrix(
             primitive,

@@ -1,7 +1,5 @@
 """Vacancies of a host: one for each symmetry-inequivalent site, found by doped (doi:10.21105/joss.06433)."""
 
-import contextlib
-import io
 import logging
 import warnings
 from collections import Counter
@@ -16,6 +14,7 @@ from pymatgen.core import Structure
 
 from defect_surrogate.errors import HostError
 from defect_surrogate.hosts import Host
+from defect_surrogate.quietly import quietly
 from defect_surrogate.settings import VacancySettings
 
 logger = logging.getLogger(__name__)
@@ -191,9 +190,7 @@ def _neutral_entries(
 ) -> list[DefectEntry]:
     decorated = supercell.copy()
     decorated.add_oxidation_state_by_element(oxidation_states)
-    captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
-        warnings.simplefilter("ignore")
+    with quietly() as captured:
         generator = DefectsGenerator(
             decorated,
             generate_supercell=False,

@@ -22,8 +22,8 @@ from flows.serve.lost_runs import living_runs
 
 logger = logging.getLogger(__name__)
 
-MOST_RUNS = 6
-"""Times that a flow run is begun, the first among them; what crashes as often is not resumed by itself (our choice)."""
+MOST_RUNS = 20
+"""Times that a flow run is begun, planned ends of the worker among them; what crashes as often is not resumed (our choice)."""
 
 LOOKED_EVERY = 10.0
 """Seconds between two looks whether an earlier process lives (our choice)."""

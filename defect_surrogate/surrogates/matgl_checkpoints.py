@@ -4,13 +4,10 @@ Weights are read with torch's restricted unpickler, and a checkpoint may name no
 convention of the installed matgl is refused: it would load silently and compute wrong forces.
 """
 
-import contextlib
 import importlib
-import io
 import json
 import logging
 import pickle
-import warnings
 import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +19,7 @@ import torch
 from matgl.apps.pes import Potential as MatglPotential
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.quietly import quietly
 from defect_surrogate.surrogates.batch import CalculatorForceField
 from defect_surrogate.surrogates.card import ModelCard, read_card
 from defect_surrogate.surrogates.light_messages import lighten
@@ -87,8 +85,7 @@ def load_checkpoint(name: str) -> Checkpoint:
     card = read_card(directory)
     description = _checked_description(name, directory)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with quietly():
             for file in WEIGHTS:
                 check_whole(directory / file)
             # the classes that matgl makes are those named here, whatever model.json says

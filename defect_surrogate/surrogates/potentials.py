@@ -5,9 +5,7 @@ is a model of the Hugging Face organisation *materialyze*, downloaded at first u
 matgl checkpoint (doi:10.1038/s41524-025-01742-y).
 """
 
-import contextlib
 import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Iterable
@@ -23,6 +21,7 @@ from chgnet.model import CHGNet, CHGNetCalculator
 from pymatgen.core import Structure
 
 from defect_surrogate.errors import PotentialError
+from defect_surrogate.quietly import quietly
 from defect_surrogate.relaxation import digest
 from defect_surrogate.settings import SurrogateSettings
 from defect_surrogate.surrogates.batch import CalculatorForceField, ForceField
@@ -224,7 +223,7 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 def _load_chgnet(name: str) -> Potential:
     weights = CHGNET_MODELS[name]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with quietly():
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = CHGNet.load(model_name=weights, use_device=device, verbose=False)
         calculator = _CHGNetWithStressOnDemand(model, use_device=device, on_isolated_atoms="ignore")

@@ -1,9 +1,9 @@
 """What the Prefect server does by itself: it notices runs that died, resumes them, and tells people what needs them.
 
 A flow run says every half minute that it lives. One that does not for minutes, in which a database that was away for one is
-back, is marked as crashed, and a crashed run of a deployment is
-begun again: what is in the archive is not computed twice, and ``flows.resumed`` ends what keeps crashing. Messages are for a
-campaign that ends with failures, breaks, or comes no farther for hours; all else is quiet.
+back, is marked as crashed, and a crashed run of a deployment is begun again: what is in the archive is not computed twice, and
+``flows.resumed`` ends what keeps crashing. Messages are for a campaign that ends with failures, breaks, or comes no farther for
+hours; all else is quiet.
 """
 
 from datetime import timedelta
@@ -25,6 +25,11 @@ SILENT = timedelta(minutes=5)
 """Without a sign of life for as long a flow run is taken for dead (our choice)."""
 STALLED = timedelta(hours=12)
 """Without a finished unit for as long a campaign is taken for stalled: a long job, or a long queue, and a half (our choice)."""
+
+SETTLED = timedelta(seconds=15)
+"""From a crash until it is resumed: Prefect's worker tells each twice, seconds apart, and would undo it (our choice)."""
+GOING_ON = ("Scheduled", "AwaitingRetry", "Pending", "Running", "Cancelling", "Cancelled", "Completed", "Failed")
+"""States of a crashed run that somebody has seen to."""
 
 RUN, TAG = "prefect.flow-run", "prefect.tag.defect-surrogate"
 WEBHOOK = "defect-surrogate-alerts"
@@ -69,10 +74,13 @@ def set_automations(client: SyncPrefectClient, *, silent: timedelta = SILENT) ->
             name="defect-surrogate: resume what crashed",
             description="A crashed run of a deployment is begun again; finished units are not computed twice.",
             trigger=EventTrigger(
-                posture=Posture.Reactive,
+                posture=Posture.Proactive,
                 match=runs,
                 match_related=[ours, deployed],
-                expect={f"{RUN}.Crashed"},
+                for_each={"prefect.resource.id"},
+                after={f"{RUN}.Crashed"},
+                expect={f"{RUN}.{state}" for state in GOING_ON},
+                within=SETTLED,
             ),
             actions=[
                 ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="Resumed after a crash.")
