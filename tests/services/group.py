@@ -17,7 +17,7 @@ import yaml
 from tiny_search import SETTINGS, wait_until
 
 from defect_surrogate.archive import Archive
-from flows.serve.place import auth_of
+from flows.serve.place import auth_of, client_environment, read_addresses
 from flows.service import is_healthy
 from tests.crystals import cubane_clusters
 from tests.prefect_api import ask
@@ -144,6 +144,19 @@ class Group:
         command = [COMMAND, "campaign", "submit", *map(str, files), "--service", str(self.root)]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
 
+    def prefect(self, *arguments: str) -> None:
+        """Run a command of Prefect's, as somebody who administers the service."""
+        environment = self.environment | client_environment(self.root, read_addresses(self.root))
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+
+    def slow_settings(self, seconds: int) -> dict[str, Any]:
+        """Settings of a search whose reference level takes some seconds more, and no core for them."""
+        script = self.root / "slowly"
+        script.write_text(f'#!/bin/sh\nsleep {seconds}\nexec "$@"\n')
+        script.chmod(0o755)
+        return QUICK | {"reference": {"vasp_cmd": [str(script), "vasp-xtb"], "defect_incar": {"NSW": 0}}}
+
     def ask(self, path: str, **content: object) -> Any:
         """Ask Prefect's API."""
         return ask(f"{self.api}/{path}", content, auth_of(self.root))
@@ -172,6 +185,10 @@ class Group:
     def units(self) -> dict[str, int]:
         """Inode of every finished unit, by name and key."""
         return {str(one.path): one.path.stat().st_ino for one in Archive(self.root / "archive").records()}
+
+    def reference_units(self) -> list[str]:
+        """Finished units of the reference level."""
+        return [name for name in self.units() if "/reference/" in name]
 
 
 def with_suppressed(kill) -> None:

@@ -123,7 +123,7 @@ def test_results_and_picture_of_a_host_are_shown(run_page):
     run_page.picture("8-picture")
 
 
-def test_relaxations_have_names_that_read_and_a_bar(run_page, group):
+def test_relaxations_have_names_that_read_a_bar_and_lines_of_what_was_found(run_page, group):
     runs = {run["name"]: run["id"] for run in group.runs()}
     page = run_page.page
     page.goto(f"{run_page.dashboard}/runs/flow-run/{runs['CdTe · 5 surrogate relaxations']}?tab=Artifacts")
@@ -132,6 +132,8 @@ def test_relaxations_have_names_that_read_and_a_bar(run_page, group):
     page.goto(f"{run_page.dashboard}/runs/flow-run/{runs[reference]}?tab=TaskRuns")
     expect(page.get_by_text("CdTe · v_Cd_0 · reference · Unperturbed").first).to_be_visible(timeout=30_000)
     run_page.picture("9-relaxations")
+    logs = group.ask("logs/filter", logs={"flow_run_id": {"any_": [runs["CdTe · 5 surrogate relaxations"]]}})
+    assert any("CdTe/v_Cd_0/Dimer/surrogate" in one["message"] and "steps" in one["message"] for one in logs)
 
 
 def test_the_pages_of_the_report_server_are_open_on_this_machine(run_page, group):

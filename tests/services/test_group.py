@@ -1,8 +1,6 @@
 """A group's service on PostgreSQL: many campaigns at once; a night in which the database goes away, and then the power."""
 
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from group import QUICK, Group
+from group import Group
 from postgres import PostgreSQL
 from tiny_search import wait_until
 
@@ -21,7 +19,6 @@ from defect_surrogate.archive import find_rows
 from defect_surrogate.archive.failures import DROPPED
 from flows.campaigns.folder import ServiceFolder
 from flows.campaigns.history import Entry, read_history
-from flows.serve.place import client_environment, read_addresses
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -47,13 +44,6 @@ def group(database: PostgreSQL, tmp_path_factory) -> Iterator[Group]:
     }
     with Group(tmp_path_factory.mktemp("group"), variables) as group:
         yield group
-
-
-def prefect(group: Group, *arguments: str) -> None:
-    """Run a command of Prefect's, as somebody who administers the service."""
-    environment = group.environment | client_environment(group.root, read_addresses(group.root))
-    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-    subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
 
 
 @contextmanager
@@ -82,7 +72,7 @@ def test_twenty_campaigns_submitted_at_once_by_several_processes_are_each_there_
     for name in names:
         group.host(name)
         group.campaign(name, hosts=[f"hosts/{name}.vasp"])
-    prefect(group, "work-pool", "pause", "defect-surrogate")  # so that none has ended before another is submitted again
+    group.prefect("work-pool", "pause", "defect-surrogate")  # so that none has ended before another is submitted again
     orders = [names, names[::-1], names[10:] + names[:10], names[5:] + names[:5]]
 
     with asked_meanwhile(group) as seconds, ThreadPoolExecutor(len(orders)) as threads:
@@ -94,7 +84,7 @@ def test_twenty_campaigns_submitted_at_once_by_several_processes_are_each_there_
     assert max(seconds) < 15.0
     for run in runs:  # benchmarks/service.py runs them
         group.ask(f"flow_runs/{run['id']}/set_state", state={"type": "CANCELLED"}, force=True)
-    prefect(group, "work-pool", "resume", "defect-surrogate")
+    group.prefect("work-pool", "resume", "defect-surrogate")
 
 
 @dataclass
@@ -116,24 +106,16 @@ class Night:
         return read_history(ServiceFolder(self.group.root).campaign(NIGHT))
 
 
-def slowly(group: Group) -> list[str]:
-    """A command for the reference level that takes some seconds more, and no core for them."""
-    script = group.root / "slowly"
-    script.write_text('#!/bin/sh\nsleep 6\nexec "$@"\n')
-    script.chmod(0o755)
-    return [str(script), "vasp-xtb"]
-
-
 @pytest.fixture(scope="module")
 def night(group: Group, database: PostgreSQL) -> Night:
     """A campaign that a schedule starts; the database goes away for a minute, then the power; the schedule goes on."""
     for name in ("CdTe", "CdTe_strained"):
         group.host(name)
-    settings = QUICK | {"reference": {"vasp_cmd": slowly(group), "defect_incar": {"NSW": 0}}}
     content = {"hosts": [f"../hosts/{name}.vasp" for name in ("CdTe", "CdTe_strained")]}
-    (group.root / "campaigns" / f"{NIGHT}.yaml").write_text(yaml.safe_dump(content | {"settings": settings}))
-    prefect(
-        group,
+    (group.root / "campaigns" / f"{NIGHT}.yaml").write_text(
+        yaml.safe_dump(content | {"settings": group.slow_settings(6)})
+    )
+    group.prefect(
         "deployment",
         "schedule",
         "create",
@@ -144,7 +126,7 @@ def night(group: Group, database: PostgreSQL) -> Night:
         "Europe/London",
     )
     found = Night(group)
-    wait_until(lambda: reference_units(group), seconds=240, what="the schedule has started the campaign")
+    wait_until(group.reference_units, seconds=240, what="the schedule has started the campaign")
     database.stop()
     time.sleep(OUTAGE)
     found.before = group.units()
@@ -162,11 +144,6 @@ def night(group: Group, database: PostgreSQL) -> Night:
         lambda: any(one.number > number and one.ended for one in found.entries), seconds=150, what="it runs again"
     )
     return found
-
-
-def reference_units(group: Group) -> list[str]:
-    """Finished units of the reference level."""
-    return [name for name in group.units() if "/reference/" in name]
 
 
 def test_a_night_loses_nothing_and_computes_nothing_twice(night, group):

@@ -1,4 +1,4 @@
-"""What the server of a group does by itself: a run that died is resumed, and messages are sent when somebody is needed."""
+"""The service of a group: its deployments, that runs of them begin and end, and what it does and tells by itself."""
 
 import json
 import subprocess
@@ -51,6 +51,11 @@ def group(tmp_path_factory) -> Iterator[Group]:
         yield group
 
 
+@pytest.fixture(scope="module")
+def deployments(group: Group) -> dict[str, dict]:
+    return {one["name"]: one for one in group.ask("deployments/filter")}
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
@@ -63,6 +68,15 @@ def alerts(group: Group, receiver: Receiver, *more: str) -> None:
     subprocess.run(command, env=group.environment, check=True, timeout=120, capture_output=True)
 
 
+def runs_of(group: Group, flow: str) -> list[dict]:
+    """Flow runs of a flow."""
+    return group.runs(flows={"name": {"any_": [flow]}})
+
+
+def ended(run: dict) -> bool:
+    return run["state"]["type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
+
+
 def within(group: Group, code: str) -> str:
     """Run some lines as a process that speaks with the service."""
     environment = group.environment | client_environment(group.root, read_addresses(group.root))
@@ -70,6 +84,58 @@ def within(group: Group, code: str) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_every_flow_that_people_start_has_a_deployment(deployments):
+    names = {"host-search", "campaign", "nightly", "alloy-sweep", "composition-search", "dataset", "training"}
+    assert set(deployments) == names
+    for one in deployments.values():
+        assert one["work_pool_name"] == "defect-surrogate"
+        assert "defect-surrogate" in one["tags"]
+        assert len(one["description"]) > 50
+        assert one["global_concurrency_limit"]["limit"] in (1, 4)
+        assert one["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    (schedule,) = deployments["nightly"]["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 20 * * *", "Etc/UTC")
+
+
+def test_the_form_of_a_campaign_is_short_and_described(deployments):
+    schema = deployments["campaign"]["parameter_openapi_schema"]
+    assert schema["required"] == ["campaign"]
+    campaign = schema["definitions"]["Campaign"]
+    assert campaign["required"] == ["name"]
+    for name, one in campaign["properties"].items():
+        assert one.get("description") or name == "budget"
+    assert "noon" in schema["definitions"]["Budget"]["description"]
+
+
+def test_form_of_the_deployment_can_be_read(deployments):
+    deployment = deployments["host-search"]
+    assert "search" in deployment["tags"]
+    assert "ground-state" in deployment["description"]
+    schema = deployment["parameter_openapi_schema"]
+    assert schema["required"] == ["source", "out"]
+    assert "in Å" in schema["definitions"]["HostSettings"]["properties"]["min_image_distance"]["description"]
+    assert schema["properties"]["source"]["description"].startswith("Path of a CIF")
+
+
+def test_alloys_have_deployments_of_the_sweep_and_of_one_composition(deployments):
+    found = [one for one in deployments.values() if "alloy" in one["tags"]]
+    required = sorted(one["parameter_openapi_schema"]["required"] for one in found)
+    assert required == [["composition", "out", "settings"], ["out", "settings"]]
+    for one in found:
+        schema = one["parameter_openapi_schema"]["definitions"]["AlloySettings"]
+        assert "Element of the first end member" in schema["properties"]["sublattice"]["description"]
+
+
+def test_a_run_that_cannot_begin_says_why(group):
+    """Of the deployment of a search, which is run to its end from the command line elsewhere."""
+    parameters = json.dumps({"source": "absent.cif", "out": "runs/absent"})
+    group.prefect("deployment", "run", "search-host/host-search", "--params", parameters)
+    wait_until(lambda: [run for run in runs_of(group, "search-host") if ended(run)], seconds=120, what="it has ended")
+    (run,) = runs_of(group, "search-host")
+    assert run["state"]["type"] == "FAILED"
+    assert "absent.cif" in run["state"]["message"]
 
 
 def test_a_campaign_that_ends_with_failures_is_told_and_one_that_does_not_is_not(group, receiver):
@@ -85,9 +151,7 @@ def test_a_campaign_that_ends_with_failures_is_told_and_one_that_does_not_is_not
     assert refused.returncode == 2  # no host can be used: refused before anything is queued
     assert "broken.cif" in refused.stderr
     (group.root / "campaigns" / "loud.yaml").write_text(file.read_text())  # every night it is run all the same
-    environment = group.environment | client_environment(group.root, read_addresses(group.root))
-    command = [sys.executable, "-m", "prefect", "deployment", "run", "nightly/nightly"]
-    subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+    group.prefect("deployment", "run", "nightly/nightly")
     group.wait_for("loud", "With failures")
     wait_until(lambda: receiver.messages, seconds=120, what="the message has come")
     assert [message.split(":")[0] for message in receiver.messages] == ["loud"]
@@ -135,3 +199,36 @@ def test_a_run_that_says_no_more_that_it_lives_is_resumed(group):
     states = within(group, STATES.format(id=run["id"])).split()
     assert states[0] == "Running"
     assert states.index("Crashed") < states.index("AwaitingRetry") < states.index("Completed")
+
+
+@pytest.fixture(scope="module")
+def interrupted(group) -> Iterator[tuple[dict, list[str], list[str]]]:
+    """A campaign that is killed, is resumed, and is then ended from the command line; with its states, and messages sent."""
+    receiver = Receiver()
+    alerts(group, receiver)
+    group.host("CdTe")
+    file = group.campaign("killed", hosts=["hosts/CdTe.vasp"], settings=group.slow_settings(4))
+    assert group.submit(file).returncode == 0
+    wait_until(group.reference_units, seconds=240, what="a reference unit")
+    group.child("prefect.engine").kill()
+    group.wait_for("killed", "AwaitingRetry", seconds=60)
+    there = len(group.reference_units())
+    wait_until(lambda: len(group.reference_units()) > there, seconds=120, what="it goes on")
+    command = [COMMAND, "cancel", str(group.root / "campaigns" / "killed")]
+    subprocess.run(command, env=group.environment, check=True, timeout=120, capture_output=True)
+    group.wait_for("killed", "Cancelled", seconds=60)
+    (run,) = group.runs(flow_runs={"name": {"any_": ["killed"]}})
+    yield run, within(group, STATES.format(id=run["id"])).split(), receiver.messages
+    receiver.close()
+
+
+def test_a_run_that_is_killed_is_begun_again_once(interrupted):
+    run, states, _ = interrupted
+    assert run["run_count"] == 2
+    assert states.count("Crashed") == states.count("AwaitingRetry") == 1
+
+
+def test_what_is_ended_on_request_is_cancelled_and_alarms_nobody(interrupted):
+    _, states, messages = interrupted
+    assert states[-1] == "Cancelled"
+    assert messages == []
