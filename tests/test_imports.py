@@ -14,6 +14,7 @@ PACKAGES = ("defect_surrogate", "tasks", "flows")
 ORDER = (
     "errors",
     "markdown",
+    "quietly",
     "settings",
     "settings_files",
     "relaxation",
