@@ -42,7 +42,10 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier search.", show_default=False)]
+Run = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="Folder of a search, a sweep, a campaign or build-dataset.", show_default=False),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made when missing.", show_default=False)]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", "-s", help="YAML file of settings; see docs/reference.", show_default=False)
@@ -138,12 +141,17 @@ def resume(run: Run, cluster: Cluster = None, as_json: Json = False) -> None:
 
 @app.command(epilog=EPILOG)
 def cancel(run: Run) -> None:
-    """End a search or a sweep that runs, its relaxations and its batch jobs; resume goes on from where they were."""
+    """End a search, a sweep or a campaign, its relaxations and its batch jobs; what is finished is kept."""
     with errors(resume=None):
+        from flows.campaigns.start import end_waiting_runs  # noqa: PLC0415
+
+        waiting = end_waiting_runs(run)  # sets the environment, which Prefect reads at its import
         from flows.cancel import cancel_run  # noqa: PLC0415
 
         left = cancel_run(run)
-        typer.echo(f"{run}: ended" + (f"; cancelled jobs that had been left: {', '.join(left)}" if left else ""))
+        more = [f"cancelled jobs that had been left: {', '.join(left)}"] if left else []
+        more += [f"cancelled {waiting} runs that had not begun"] if waiting else []
+        typer.echo("; ".join([f"{run}: ended", *more]))
 
 
 @app.command(epilog=EPILOG)
@@ -183,7 +191,7 @@ def report(run: Run, as_json: Json = False) -> None:
 
 @app.command(epilog=EPILOG)
 def status(run: Run, as_json: Json = False) -> None:
-    """Count what is finished, running and failed in a run, of a search, a sweep or build-dataset."""
+    """Count what is finished, running and failed in a run."""
     with errors(resume=None):
         from flows.driver import count_units, what_broke  # noqa: PLC0415
         from flows.sweep_folder import open_any  # noqa: PLC0415

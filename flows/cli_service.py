@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -63,10 +64,17 @@ def register(
 @errors(resume=None)
 def alerts(
     webhook: Annotated[
-        str | None, typer.Option(help='Address that {"text": …} is posted to, e.g. of Slack or Mattermost.')
+        str | None,
+        typer.Option(
+            envvar="DEFECT_SURROGATE_WEBHOOK",
+            help='Address that {"text": …} is posted to, e.g. of Slack or Mattermost.',
+        ),
     ] = None,
     block: Annotated[
-        str | None, typer.Option(help="Or a block of Prefect that sends messages, TYPE/NAME.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Or a block of Prefect that sends messages, TYPE/NAME, e.g. sendgrid-email/group.", show_default=False
+        ),
     ] = None,
     stalled_after: Annotated[float, typer.Option(min=0.01, help="Hours without a finished unit.")] = 12.0,
     service: Service = HERE,
@@ -81,9 +89,8 @@ def alerts(
 
     with get_client(sync_client=True) as client:
         set_alerts(client, webhook=webhook, block=block, stalled=timedelta(hours=stalled_after))
-    typer.echo(
-        f"messages go to {webhook or block}: of failures, of what breaks, and of {stalled_after:g} h without progress"
-    )
+    where = f"the webhook at {urlsplit(webhook).hostname}" if webhook is not None else block  # its path is its password
+    typer.echo(f"messages go to {where}: of failures, of what breaks, and of {stalled_after:g} h without progress")
 
 
 @errors(resume=None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2
 from ase_db_backends.postgresql import Connection, PostgreSQLDatabase
+from psycopg2.extensions import parse_dsn
 
 from defect_surrogate.errors import ServiceError
 
@@ -114,6 +115,10 @@ def writing(url: str, *, shown: str, archive: str) -> Iterator[Database]:
 @contextlib.contextmanager
 def _connected(url: str, shown: str) -> Iterator[Any]:
     """Connect, and end without a commit; whatever the server or its loss raises is told as one error."""
+    try:
+        parse_dsn(url)
+    except psycopg2.ProgrammingError:  # whose text has what it cannot read, which can be the password
+        raise ServiceError(f"{shown}: DEFECT_SURROGATE_INDEX is no address of a PostgreSQL database") from None
     try:
         connection = psycopg2.connect(
             url,

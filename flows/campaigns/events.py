@@ -7,7 +7,7 @@ from typing import Self
 
 from prefect.events import emit_event
 
-from defect_surrogate.errors import StoppedError
+from defect_surrogate.errors import HeldError, StoppedError
 
 PREFIX = "defect-surrogate.campaign"
 """Of the names of events, and of the ids of campaigns as Prefect's resources."""
@@ -50,7 +50,7 @@ class Progress:
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and not isinstance(error, HeldError):  # which runs already, and tells itself
             what = "broke" if isinstance(error, Exception) and not isinstance(error, StoppedError) else "ended"
             tell(self._campaign, what, message=f"{type(error).__name__}: {error}", units=self._units)
 

@@ -11,6 +11,7 @@ from flows.artifacts import publish_artifacts
 from flows.campaigns.folder import CampaignFolder, Done, asked_for, write_done
 from flows.campaigns.history import Found, HostEntry, HostState, found_in
 from flows.campaigns.settings import PRIORITIES, Campaign
+from flows.driver import what_broke
 from flows.lock import locked
 from flows.relaxing import relaxers
 from flows.results import failure_count, unfinished_count
@@ -99,10 +100,12 @@ def search_campaign_host(source: str, folder: str, campaign: Campaign) -> "tuple
     asked = asked_for(source, campaign.search)
     with locked(path):
         run = create_run(path, source, campaign.search, shared_archive=path.parents[3] / "archive")
+        before = set(what_broke(run))
         report = search_in(run)
         failed, unfinished = failure_count(report), unfinished_count(report)
         finished = len(run.units()) - failed - unfinished
+        broke = set(what_broke(run)) - before
         write_done(path, Done(asked, finished, failed, unfinished))
     publish_artifacts(report, path)
-    state: HostState = "broke" if failed else "budget" if unfinished else "finished"
+    state: HostState = "broke" if broke else "budget" if unfinished else "finished"
     return HostEntry(path.name, state, finished, failed, unfinished), found_in(report)

@@ -16,7 +16,7 @@ from flows.allowance import Allowance
 from flows.artifacts import shown
 from flows.campaigns.events import Progress, tell
 from flows.campaigns.folder import CampaignFolder, ServiceFolder, asked_for, read_done
-from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in
+from flows.campaigns.history import Entry, Found, HostEntry, begin_entry, end_entry, found_in, read_history
 from flows.campaigns.settings import PRIORITIES, Campaign, as_text, hosts_of, read_campaign, resolved
 from flows.campaigns.summary import broken_count, publish_campaign, publish_lost, state_of
 from flows.campaigns.twice import runs_already
@@ -58,13 +58,15 @@ def run_campaign(campaign: Campaign, service: Service = ".", try_again: TryAgain
         What the run did, as in the history of the campaign; None where it runs already. Cancelled, if it is ended on request.
     """
     show_own_lines()
-    begin_again()
     place = ServiceFolder(Path(service).absolute())
-    campaign = resolved(campaign, place.root)
     folder = place.campaign(campaign.name)
     try:
-        with locked(folder.path), Progress(campaign.name) as progress:
-            entry = _run(campaign, folder, progress, try_again=try_again)
+        with Progress(campaign.name) as progress:
+            begin_again()
+            campaign = resolved(campaign, place.root)
+            with locked(folder.path):
+                folder.clear_stop_request()
+                entry = _run(campaign, folder, progress, try_again=try_again)
     except HeldError:
         return Completed(name="Already running", message=runs_already(campaign, folder))
     except StoppedError as error:
@@ -132,9 +134,9 @@ def _run(campaign: Campaign, folder: CampaignFolder, progress: Progress, *, try_
             f"{folder.archive.root / 'STOP'}: asks all work on the archive to end; remove it, and start again"
         )
     hosts, wrong = hosts_of(campaign)
+    earlier = None if try_again else next(reversed(read_history(folder)), None)
     entry = begin_entry(folder, campaign, flow_run.get_id())
     folder.archive.clear_dead_attempts()
-    folder.clear_stop_request()
     tell(campaign.name, "began", hosts=len(hosts))
     ended, found = dict[str, HostEntry](), dict[str, Found]()
     budget = campaign.budget
@@ -163,7 +165,9 @@ def _run(campaign: Campaign, folder: CampaignFolder, progress: Progress, *, try_
     with shown():
         publish_campaign(entry, folder)
     state, message = state_of(entry)
-    tell(campaign.name, "ended-with-failures" if broken_count(entry) else "ended", state=state, message=message)
+    tell(
+        campaign.name, "ended-with-failures" if broken_count(entry, earlier) else "ended", state=state, message=message
+    )
     return entry
 
 

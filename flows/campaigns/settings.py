@@ -5,6 +5,7 @@ settings file.
 """
 
 import os
+import shlex
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,19 +24,32 @@ PRIORITIES: dict[Priority, int] = {"high": 1, "normal": 0, "low": -1}
 """Of campaigns on the same workers those with the larger number go first."""
 
 
+LAUNCHERS = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "srun", "aprun", "jsrun", "prun")
+"""Programs that start others on several cores."""
+
+
 class Budget(Section):
-    """What a night, from noon to noon, may spend at the reference level. What is left over goes on the next night."""
+    """What a night, from noon to noon, may spend at the reference level.
+
+    What is left over goes on when the campaign is started again in a later night: by itself if its file lies in ``campaigns/``.
+    """
 
     reference_relaxations: int | None = Field(None, ge=1, description="Most that are begun; unlimited when absent.")
     core_hours: float | None = Field(
-        None, gt=0, description="Most core-hours of reference jobs, at which what runs is ended and kept."
+        None,
+        gt=0,
+        description="Most core-hours of reference jobs, at which what runs is ended and kept; cores as in the profile of the "
+        "workers, one for each worker of this machine without one.",
     )
 
 
 class Campaign(Section):
     """Hosts to be searched, and how. Name it, and give files of hosts, or a folder of them."""
 
-    name: str = Field(pattern=f"^{NAME}$", description="Name of the campaign, e.g. tellurides; letters, digits, _ . -")
+    name: str = Field(
+        pattern=f"^{NAME}$",
+        description="Name of the campaign, e.g. tellurides; letters, digits, _ . -; in a file, that of the file when absent.",
+    )
     hosts: list[str] = Field(
         [], description="Files of the hosts (CIF, POSCAR, extxyz, pymatgen JSON), or Materials Project ids."
     )
@@ -44,13 +58,14 @@ class Campaign(Section):
     )
     priority: Priority = Field(
         "normal",
-        description="Of campaigns that wait, which begins first; of those on the same workers, whose work does.",
+        description="high, normal or low: of campaigns on the same workers, whose work goes first; of those that wait, which "
+        "begins first, unless they are started from the form, where the work queue decides.",
     )
     budget: Budget = Budget()
-    hosts_at_once: int = Field(1, ge=1, le=64, description="Hosts that are searched at the same time.")
+    hosts_at_once: int = Field(1, ge=1, le=64, description="Hosts that are searched at the same time, 64 at most.")
     settings: SearchSettings | str | None = Field(
         None,
-        description="Settings of the searches, or the file that has them, e.g. hse06.yaml; the paper's when absent.",
+        description="Of the searches, without host.name; or the file that has them, e.g. hse06.yaml; defaults when absent.",
     )
 
     @model_validator(mode="after")
@@ -59,7 +74,18 @@ class Campaign(Section):
             raise ValueError(f"{self.name}: needs hosts, or a folder of them")
         if isinstance(self.settings, SearchSettings) and self.settings.host.name is not None:
             raise ValueError(f"settings.host.name = {self.settings.host.name!r}: hosts are named after their files")
+        if isinstance(self.settings, SearchSettings) and self.budget.core_hours is not None:
+            self._refuse_uncounted(self.settings)
         return self
+
+    def _refuse_uncounted(self, settings: SearchSettings) -> None:
+        """Refuse core-hours of a command that takes nobody knows how many cores."""
+        command = settings.reference.vasp_cmd
+        if settings.workers.cluster is None and Path(command[0]).name in LAUNCHERS:
+            raise ValueError(
+                f"budget.core_hours = {self.budget.core_hours:g}: cannot be counted, since a worker of this machine counts as "
+                f"one core, and {shlex.join(command)} takes several; give workers.cluster a profile with their number"
+            )
 
     @property
     def search(self) -> SearchSettings:
@@ -170,7 +196,9 @@ def _watched(folder: str | None) -> list[str]:
         return []
     try:
         return sorted(
-            str(path) for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith((".", "README"))
+            str(path)
+            for path in Path(folder).iterdir()
+            if path.is_file() and not path.name.startswith((".", "README")) and not path.name.endswith("~")
         )
     except (OSError, ValueError) as error:
         raise SettingsError(f"{folder!r}: cannot be read as the folder of a campaign: {error}") from error

@@ -1,5 +1,6 @@
 """Starting a campaign from the command line: here and now, or by the service of the group, where it is begun once."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -7,14 +8,17 @@ from typing import TYPE_CHECKING, cast
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import HeldError, InputError, ServiceError, StoppedError
 from defect_surrogate.relaxation import digest
-from flows.campaigns.folder import ServiceFolder
+from flows.campaigns.folder import ServiceFolder, campaign_of
 from flows.campaigns.settings import Campaign, hosts_of, resolved
 from flows.campaigns.twice import runs_already
 from flows.driver import served
+from flows.lock import is_free
 from flows.serve.place import SERVICE_FILE, client_environment, read_addresses
 
 if TYPE_CHECKING:
     from flows.campaigns.history import Entry
+
+logger = logging.getLogger(__name__)
 
 DEPLOYMENT = "run-campaign/campaign"
 
@@ -88,7 +92,7 @@ def submitted(campaign: Campaign, root: Path) -> str:
     from prefect.client.orchestration import get_client  # noqa: PLC0415  (reads the environment at import)
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
 
-    from flows.campaigns.queue import ended_count, open_runs, tags_of  # noqa: PLC0415
+    from flows.campaigns.queue import latest_end, open_runs, tags_of  # noqa: PLC0415
 
     content = campaign.model_dump(mode="json")
     try:
@@ -105,7 +109,7 @@ def submitted(campaign: Campaign, root: Path) -> str:
                 parameters={"campaign": content},
                 tags=tags_of(campaign.name),
                 work_queue_name=campaign.priority,
-                idempotency_key=f"{campaign.name}-{digest(content)}-{ended_count(client, campaign.name)}",
+                idempotency_key=f"{campaign.name}-{digest(content)}-{latest_end(client, campaign.name)}",
             )
     except ObjectNotFound as error:
         raise ServiceError(f"the Prefect server has no deployment {DEPLOYMENT}: defect-surrogate register") from error
@@ -116,22 +120,58 @@ def submitted(campaign: Campaign, root: Path) -> str:
     return f"{campaign.name}: {words}: {address}"
 
 
+def end_waiting_runs(path: Path) -> int:
+    """Cancel what waits of a campaign in the service, or is to be resumed; what runs is not ended by this.
+
+    Parameters
+    ----------
+    path
+        Folder of the campaign, or of something else, which nothing waits for.
+
+    Returns
+    -------
+    int
+        How many.
+    """
+    folder = campaign_of(path)
+    if folder is None:
+        return 0
+    root = folder.archive_root.parent
+    speak_with_service(root, needed=False)
+    if not os.environ.get("PREFECT_API_URL"):
+        if (root / SERVICE_FILE).exists():
+            logger.warning("the service does not run: a run of %s that waits there will begin with it", folder.name)
+        return 0
+    import httpx  # noqa: PLC0415
+    from prefect.client.orchestration import get_client  # noqa: PLC0415  (reads the environment at import)
+
+    from flows.campaigns.queue import end_waiting  # noqa: PLC0415
+
+    try:
+        with get_client(sync_client=True) as client:
+            return end_waiting(client, folder.name)
+    except (OSError, httpx.HTTPError) as error:
+        logger.warning("no Prefect server answers: a run of %s that waits there will begin: %s", folder.name, error)
+        return 0
+
+
 def speak_with_service(root: Path, *, needed: bool) -> None:
-    """Point Prefect to the service of a folder, unless the environment names a server; before Prefect is imported.
+    """Point Prefect to the service of a folder if it runs, unless the environment names a server; before Prefect is imported.
 
     Parameters
     ----------
     root
         Folder of the group.
     needed
-        Whether it is an error if no service was ever started there.
+        Whether it is an error if no service was ever started there, and no reason to go on without it that it does not run.
 
     Raises
     ------
     ServiceError
         If that is so.
     """
-    if os.environ.get("PREFECT_API_URL") or not (needed or (root / SERVICE_FILE).exists()):
+    runs = (root / SERVICE_FILE).exists() and not is_free(root)
+    if os.environ.get("PREFECT_API_URL") or not (needed or runs):
         return
     os.environ.update(client_environment(root, read_addresses(root)))
 

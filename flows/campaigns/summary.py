@@ -43,7 +43,7 @@ def state_of(entry: Entry) -> tuple[str, str]:
     words = [f"{len(searched)} of {len(entry.hosts)} hosts searched, {len(before)} as before"]
     if broke:
         words.append(f"broken or lost: {', '.join(one.name for one in broke)}")
-    known = [one.name for one in before if one.failed]
+    known = [one.name for one in entry.hosts if one.failed and one.state != "broke"]
     if known:
         words.append(f"broke before, and not tried again: {', '.join(known)}")
     if left:
@@ -52,9 +52,11 @@ def state_of(entry: Entry) -> tuple[str, str]:
     return name, f"{'; '.join(words)}; {entry.spent}"
 
 
-def broken_count(entry: Entry) -> int:
-    """Count units that broke in a run, not those that had before, and hosts that were lost."""
-    return sum(one.failed * (one.state == "broke") + (one.state == "lost") for one in entry.hosts)
+def broken_count(entry: Entry, before: Entry | None = None) -> int:
+    """Count units of hosts in which some broke in a run, and hosts that were lost, but not as in an earlier run."""
+    known = {(one.name, one.message) for one in (before.hosts if before else ()) if one.state == "lost"}
+    lost = [one for one in entry.hosts if one.state == "lost" and (one.name, one.message) not in known]
+    return sum(one.failed for one in entry.hosts if one.state == "broke") + len(lost)
 
 
 def publish_campaign(entry: Entry, folder: CampaignFolder) -> None:

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.serve.place import LASTING, UNTRACKED
 
-POLICY = "connect-src 'self'"
-"""A page of this server connects to this server alone (https://www.w3.org/TR/CSP3/, ``connect-src``)."""
+POLICY = "connect-src 'self' http://127.0.0.1:{port} ws://127.0.0.1:{port}"
+"""A page of this server connects to this server alone (https://www.w3.org/TR/CSP3/, ``connect-src``), also as ``localhost``."""
 
 
 class ConnectsHere:
@@ -28,17 +28,19 @@ class ConnectsHere:
     ----------
     app
         The application.
+    port
+        Of the server.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app, self._policy = app, POLICY.format(port=port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
 
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+                MutableHeaders(scope=message)["Content-Security-Policy"] = self._policy
             await send(message)
 
         await self._app(scope, receive, with_policy)
@@ -49,6 +51,8 @@ def begin_at_once(_configuration: object, connection: Connection) -> None:
 
     Parameters
     ----------
+    _configuration
+        Prefect's, whose method this is.
     connection
         On which it begins.
     """
@@ -76,5 +80,5 @@ def serve_api(address: str, port: int) -> None:
 
     AioSqliteConfiguration.begin_sqlite_stmt = begin_at_once  # type: ignore[assignment, method-assign]
     uvicorn.run(
-        ConnectsHere(create_app(final=True)), host=address, port=port, log_level="warning", timeout_keep_alive=30
+        ConnectsHere(create_app(final=True), port), host=address, port=port, log_level="warning", timeout_keep_alive=30
     )

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from defect_surrogate.errors import InputError
 from defect_surrogate.relaxation import digest
 from flows.campaigns.events import PREFIX
+from flows.resumed import MOST_RUNS
 
 SILENT = timedelta(minutes=5)
 """Without a sign of life for as long a flow run is taken for dead (our choice)."""
@@ -52,6 +53,10 @@ def set_automations(client: SyncPrefectClient, *, silent: timedelta = SILENT) ->
     ours = ResourceSpecification({"prefect.resource.id": TAG, "prefect.resource.role": "tag"})
     deployed = ResourceSpecification({"prefect.resource.role": "deployment"})
     runs = ResourceSpecification({"prefect.resource.id": f"{RUN}.*"})
+    counts = [
+        str(count) for count in range(1, MOST_RUNS + 1)
+    ]  # none for what crashes before it runs: it would do so for ever
+    begun = ResourceSpecification({"prefect.resource.id": f"{RUN}.*", "prefect.run-count": counts})
     _replace(
         client,
         AutomationCore(
@@ -75,7 +80,7 @@ def set_automations(client: SyncPrefectClient, *, silent: timedelta = SILENT) ->
             description="A crashed run of a deployment is begun again; finished units are not computed twice.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
-                match=runs,
+                match=begun,
                 match_related=[ours, deployed],
                 for_each={"prefect.resource.id"},
                 after={f"{RUN}.Crashed"},
@@ -99,14 +104,14 @@ def set_alerts(client: SyncPrefectClient, *, webhook: str | None, block: str | N
     webhook
         Address that ``{"text": …}`` is posted to, as Slack, Mattermost and others take it.
     block
-        Or a block of Prefect that sends messages, ``type/name``, e.g. ``email/group``.
+        Or a block of Prefect that sends messages, ``type/name``, e.g. ``sendgrid-email/group``.
     stalled
         Time without a finished unit after which a campaign is taken for stalled.
 
     Raises
     ------
     InputError
-        If not one of both is given, or the server has no such block.
+        If not one of both is given, or the server has no such block that sends messages.
     """
     if (webhook is None) == (block is None):
         raise InputError("alerts need either an address or a block of Prefect that sends messages")
@@ -156,6 +161,9 @@ def _saved_webhook(address: str) -> UUID:
 def _block(client: SyncPrefectClient, name: str) -> UUID:
     kind, _, own = name.partition("/")
     try:
-        return client.read_block_document_by_name(own, kind, include_secrets=False).id
+        block = client.read_block_document_by_name(own, kind, include_secrets=False)
     except Exception as error:
         raise InputError(f"{name}: the Prefect server has no such block: {error}") from error
+    if block.block_schema is None or "notify" not in block.block_schema.capabilities:
+        raise InputError(f"{name}: is no block that sends messages, as those of slack-webhook or sendgrid-email are")
+    return block.id

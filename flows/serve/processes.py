@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -76,9 +77,11 @@ class _Child:
             with contextlib.suppress(psutil.NoSuchProcess):
                 own = psutil.Process(self.process.pid)
                 own.suspend()
-                _end_all(own.children())
-                own.terminate()
-                own.resume()
+                try:
+                    _end_all(own.children())
+                finally:  # a second Ctrl-C, too
+                    own.terminate()
+                    own.resume()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=END_SECONDS)
         with contextlib.suppress(ProcessLookupError):
@@ -148,8 +151,10 @@ def running_service(root: Path, ports: Ports, *, at_once: int) -> Iterator[Servi
     HeldError
         If it runs already.
     ServiceError
-        If a part of it does not start.
+        If a part of it does not start, or another program listens at a port of it.
     """
+    for port in (ports.api, ports.reports):
+        _refuse_taken(port)
     for name in ("campaigns", "hosts", "runs", "prefect"):
         (root / name).mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a worker would not end
@@ -172,7 +177,7 @@ def _started(root: Path, ports: Ports, at_once: int) -> Iterator[_Child]:
     if not (root / "prefect" / "prefect.db").exists():
         copy_database(EMPTY_DATABASE, root / "prefect" / "prefect.db")
     yield (child := _start(root, "server", "flows.cli", "server", "--port", str(ports.api), environment=server))
-    _wait_for(addresses.api, child, root)
+    _wait_for(addresses.api, child, ports.api)
     registered = _start(
         root, "register", "flows.cli", "register", "--at-once", str(at_once), "--only-worker", environment=client
     )
@@ -182,6 +187,16 @@ def _started(root: Path, ports: Ports, at_once: int) -> Iterator[_Child]:
     yield _start(root, "reports", *pages, environment=client)
     yield _start(root, "worker", "prefect", "worker", "start", "--pool", POOL, "--name", "service", environment=client)
     write_addresses(root, addresses)
+
+
+def _refuse_taken(port: int) -> None:
+    """Refuse a port at which somebody listens: to a server of others the password would be told."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ServiceError(f"port {port} of this machine cannot be used ({error}); choose another one") from error
 
 
 def _start(root: Path, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> _Child:
@@ -199,11 +214,20 @@ def _start(root: Path, name: str, module: str, *arguments: str, environment: Map
     return _Child(name, process, path)
 
 
-def _wait_for(api: str, server: _Child, root: Path) -> None:
+def _wait_for(api: str, server: _Child, port: int) -> None:
+    """Wait until the server answers, and not another one that was quicker to take its port."""
     began = time.monotonic()
     while server.process.poll() is None and time.monotonic() - began < START_SECONDS:
-        if is_healthy(api):
+        if _listens(server.process.pid, port) and is_healthy(api):
             return
         time.sleep(0.2)
     state = "does not answer" if server.process.poll() is None else f"ended with {server.process.returncode}"
     raise ServiceError(f"the Prefect server {state}; see {server.log}")
+
+
+def _listens(process: int, port: int) -> bool:
+    try:
+        connections = psutil.Process(process).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)

@@ -268,6 +268,14 @@ def test_what_the_server_refuses_is_told(server, archive, unit, monkeypatch):
     assert "wrong-word" not in str(error.value)
 
 
+@pytest.mark.parametrize("damaged", ["postgresql://me:Se%cret@there/db", "postgresql://there/db?password=Se%cret"])
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(archive, monkeypatch, damaged):
+    monkeypatch.setenv(VARIABLE, damaged)
+    with pytest.raises(ServiceError, match="no address of a PostgreSQL database") as error:
+        update_index(archive)
+    assert "cret" not in str(error.value)
+
+
 def test_the_password_can_stand_in_a_file(server, archive, unit, url, monkeypatch, tmp_path):
     (tmp_path / "pgpass").write_text(f"127.0.0.1:{server.port}:*:{postgres.USER}:{server.password}\n")
     (tmp_path / "pgpass").chmod(0o600)

@@ -28,15 +28,18 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_what_breaks_does_not_eat_the_budget_night_after_night(group, clock):
+def test_what_breaks_is_told_once_and_does_not_eat_the_budget_night_after_night(group, clock):
     group.host("CdTe")
     group.workers.broken = {f"CdTe/{UNPERTURBED}"}
-    for _ in range(3):
-        state = group.run(try_again=False, budget={"reference_relaxations": 1})
+    names = []
+    for _ in range(4):
+        names.append(group.run(try_again=False, budget={"reference_relaxations": 1}).name)
         clock.time += timedelta(days=1)
     assert len(group.workers.taken()) == 3
     assert (group.last().hosts[0].failed, group.last().hosts[0].unfinished) == (1, 0)
-    assert state.name == "With failures"
+    assert names == ["With failures", "Budget spent", "Completed", "Nothing to do"]
+    told = [name.rpartition(".")[2] for name, _ in group.events]
+    assert [name for name in told if name.startswith("ended")] == ["ended-with-failures", *["ended"] * 3]
 
 
 @pytest.mark.parametrize(("at_once", "most"), [(1, 4), (3, 2), (3, 4)])

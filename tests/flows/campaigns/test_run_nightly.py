@@ -71,6 +71,21 @@ def test_a_campaign_that_is_ended_at_night_is_not_lost_and_ends_no_other(group):
     assert group.states("second") == {"Bb": "finished"}
 
 
+def test_a_file_that_is_no_host_is_told_once_and_each_time_by_hand(group):
+    group.host("CdTe")
+    (group.hosts / "notes.txt").write_text("what to do next")
+    (group.hosts / "CdTe.vasp~").write_text("of an editor")
+    for _ in range(2):
+        assert group.run(try_again=False).name == "With failures"
+        assert set(group.states()) == {"CdTe", "notes.txt"}
+    (group.hosts / "notes.txt").rename(group.hosts / "other.txt")
+    group.run(try_again=False)
+    group.run()
+    told = [name.rpartition(".")[2] for name, _ in group.events]
+    loud, quiet = "ended-with-failures", "ended"
+    assert [name for name in told if name.startswith("ended")] == [loud, quiet, loud, loud]
+
+
 def test_a_night_without_campaign_files_is_quiet(group):
     state = run.nightly.fn(str(group.place.root))
     assert (state.name, state.data) == ("Completed", {})

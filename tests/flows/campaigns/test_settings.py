@@ -76,6 +76,14 @@ def test_settings_that_have_not_been_read_are_told():
         ({"hosts": ["a.cif"], "settings": {"nonsense": 1}}, "nonsense"),
         ({"hosts": ["a.cif"], "name": "a/b"}, "name: String should match pattern"),
         ({"hosts": ["a.cif"], "settings": "absent.yaml"}, "absent.yaml: cannot be read"),
+        (
+            {
+                "hosts": ["a.cif"],
+                "budget": {"core_hours": 100},
+                "settings": {"reference": {"vasp_cmd": ["/opt/bin/mpirun", "vasp_std"]}},
+            },
+            "budget.core_hours = 100: cannot be counted.* /opt/bin/mpirun vasp_std takes several",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name_and_value(write, content, words):

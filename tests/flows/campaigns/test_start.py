@@ -6,12 +6,14 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 
 from defect_surrogate.errors import HeldError, InputError, ServiceError, SettingsError, StoppedError
 from flows.campaigns import run, start, twice
 from flows.campaigns.history import Entry, HostEntry, begin_entry
-from flows.campaigns.start import run_here, speak_with_service, submitted
+from flows.campaigns.start import end_waiting_runs, run_here, speak_with_service, submitted
 from flows.lock import locked
 
 
@@ -125,15 +127,18 @@ def test_the_service_of_the_folder_is_spoken_with_unless_the_environment_names_a
     assert os.environ["PREFECT_API_URL"] == "http://elsewhere/api"
     del os.environ["PREFECT_API_URL"]
     speak_with_service(tmp_path, needed=False)
+    assert "PREFECT_API_URL" not in os.environ  # it was started once, and does not run now
+    with locked(tmp_path):
+        speak_with_service(tmp_path, needed=False)
     assert os.environ["PREFECT_API_URL"] == addresses["api"]
     assert os.environ["DEFECT_SURROGATE_REPORTS"] == addresses["reports"]
 
 
 class Server:
-    """In place of a Prefect server: flow runs by idempotency key."""
+    """In place of a Prefect server: flow runs by idempotency key, and those that have ended."""
 
     def __init__(self):
-        self.runs, self.ended = {}, 0
+        self.runs, self.ended, self.cancelled = {}, [], []
 
     def __enter__(self):
         return self
@@ -145,16 +150,20 @@ class Server:
         assert name == "run-campaign/campaign"
         return SimpleNamespace(id="deployment")
 
-    def read_flow_runs(self, **_):
-        return list(self.runs.values())
+    def read_flow_runs(self, *, flow_run_filter, **_):
+        wanted = flow_run_filter.state.type.any_
+        if StateType.RUNNING in wanted or StateType.SCHEDULED in wanted:
+            return [one for one in self.runs.values() if one not in self.ended]
+        return [one for one in self.ended if StateType.COMPLETED in wanted]
 
-    def count_flow_runs(self, **_):
-        return self.ended
+    def set_flow_run_state(self, number, state, *, force):
+        self.cancelled.append((number, state.name))
 
     def create_flow_run_from_deployment(self, _id, *, parameters, tags, work_queue_name, idempotency_key):
         new = SimpleNamespace(
             id=f"run-{len(self.runs)}", name="a name", parameters=parameters, tags=tags, queue=work_queue_name
         )
+        new.state_id = f"ended-{new.id}"
         return self.runs.setdefault(idempotency_key, new)
 
 
@@ -176,15 +185,32 @@ def test_a_campaign_that_is_submitted_twice_waits_once_and_again_when_it_has_end
     assert there.parameters == {"campaign": campaign.model_dump(mode="json")}
     with pytest.raises(InputError, match=r"waits or runs with other settings \(a name\)"):
         submitted(group.campaign(priority="low"), group.place.root)
-    server.ended = 1
+    server.ended.append(there)
     assert submitted(campaign, group.place.root).endswith("run-1")
+
+
+def test_what_waits_is_ended_with_a_campaign_and_nothing_of_another_folder(group, server, tmp_path):
+    group.host("CdTe")
+    submitted(group.campaign(), group.place.root)
+    assert end_waiting_runs(group.folder().path) == 0  # it was never run: no folder of a campaign
+    begin_entry(group.folder(), group.campaign(), None)
+    assert end_waiting_runs(tmp_path) == 0
+    assert end_waiting_runs(group.folder().path) == 1
+    assert server.cancelled == [("run-0", "Cancelled")]
+
+
+def test_a_campaign_is_ended_without_a_server_too(group, monkeypatch, caplog):
+    begin_entry(group.folder(), group.campaign(), None)
+    assert end_waiting_runs(group.folder().path) == 0
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        assert end_waiting_runs(group.folder().path) == 0
+    assert "a run of tellurides that waits there will begin" in caplog.text
 
 
 def test_a_server_that_does_not_answer_is_told_by_its_address(group, monkeypatch):
     group.host("CdTe")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}),
         pytest.raises(ServiceError, match=r"no Prefect server answers at http://127\.0\.0\.1:9/api"),

@@ -23,9 +23,11 @@ async def greet(websocket):
 
 def test_every_answer_has_the_policy_and_web_sockets_go_through():
     routes = [Route("/", lambda _: PlainTextResponse("page")), WebSocketRoute("/events", greet)]
-    client = TestClient(ConnectsHere(Starlette(routes=routes)))
+    client = TestClient(ConnectsHere(Starlette(routes=routes), 4200))
     for path in ("/", "/missing"):
-        assert client.get(path).headers["Content-Security-Policy"] == "connect-src 'self'"
+        assert client.get(path).headers["Content-Security-Policy"] == (
+            "connect-src 'self' http://127.0.0.1:4200 ws://127.0.0.1:4200"
+        )
     with client.websocket_connect("/events") as session:
         assert session.receive_text() == "hello"
 

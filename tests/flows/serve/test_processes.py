@@ -1,7 +1,11 @@
 """The processes of the service; that they start, and work, is tested in tests/services."""
 
+import http.server
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -9,7 +13,8 @@ import pytest
 
 from defect_surrogate.errors import HeldError, ServiceError
 from flows.lock import locked
-from flows.serve.processes import Ports, Service, _Child, running_service
+from flows.serve.processes import Ports, Service, _Child, _wait_for, running_service
+from flows.service import is_healthy
 
 
 def test_addresses_are_those_of_the_ports():
@@ -23,6 +28,42 @@ def test_a_second_service_in_a_folder_is_refused(tmp_path):
         pytest.raises(HeldError, match="runs already"),
         running_service(tmp_path, Ports(), at_once=1),
     ):
+        pass
+
+
+def test_a_port_of_another_program_is_refused_before_anything_starts(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(ServiceError, match=f"port {port} of this machine cannot be used"),
+            running_service(tmp_path / "service", Ports(port, 4301), at_once=1),
+        ):
+            pass
+    assert not (tmp_path / "service").exists()
+
+
+def test_a_server_that_another_program_forestalled_is_not_waited_for(tmp_path):
+    """It answers as healthy as ours would."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Healthy) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        port = other.server_address[1]
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1); raise SystemExit(1)"])
+        child = _Child("server", process, tmp_path / "server.log")
+        assert is_healthy(f"http://127.0.0.1:{port}/api")
+        with pytest.raises(ServiceError, match="the Prefect server ended with 1"):
+            _wait_for(f"http://127.0.0.1:{port}/api", child, port)
+        other.shutdown()
+
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+    def log_message(self, *_):
         pass
 
 
