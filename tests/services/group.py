@@ -24,7 +24,11 @@ from tests.prefect_api import ask
 
 COMMAND = str(Path(sys.executable).parent / "defect-surrogate")
 
-QUICK = SETTINGS | {"surrogate": {"max_steps": 5}, "reference": {"defect_incar": {"NSW": 0}}}
+QUICK = SETTINGS | {
+    "surrogate": {"max_steps": 5},
+    "reference": {"defect_incar": {"NSW": 0}},
+    "workers": {"surrogate": 1, "reference": 1},
+}
 """Settings of a search of seconds: three surrogate relaxations of few steps, and single points at the reference level."""
 
 
