@@ -156,9 +156,10 @@ class Group:
 
     def slow_settings(self, seconds: int) -> dict[str, Any]:
         """Settings of a search whose reference level takes some seconds more, and no core for them."""
-        script = self.root / "slowly"
-        script.write_text(f'#!/bin/sh\nsleep {seconds}\nexec "$@"\n')
-        script.chmod(0o755)
+        script, partial = self.root / "slowly", self.root / "partial"
+        partial.write_text(f'#!/bin/sh\nsleep {seconds}\nexec "$@"\n')
+        partial.chmod(0o755)
+        partial.replace(script)
         return QUICK | {"reference": {"vasp_cmd": [str(script), "vasp-xtb"], "defect_incar": {"NSW": 0}}}
 
     def ask(self, path: str, **content: object) -> Any:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.error
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,6 +14,7 @@ from group import COMMAND, Group
 from tiny_search import wait_until
 
 from flows.serve.place import client_environment, read_addresses
+from tests.prefect_api import ask
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -129,6 +131,12 @@ def test_alloys_have_deployments_of_the_sweep_and_of_one_composition(deployments
         assert "Element of the first end member" in schema["properties"]["sublattice"]["description"]
 
 
+def test_nobody_is_answered_without_the_log_in_string(group):
+    for password in ("", "group:wrong"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            ask(f"{group.api}/flow_runs/filter", {}, password)
+
+
 def test_a_run_that_cannot_begin_says_why(group):
     """Of the deployment of a search, which is run to its end from the command line elsewhere."""
     parameters = json.dumps({"source": "absent.cif", "out": "runs/absent"})
@@ -212,15 +220,21 @@ def interrupted(group) -> Iterator[tuple[dict, list[str], list[str]]]:
     assert group.submit(file).returncode == 0
     wait_until(group.reference_units, seconds=240, what="a reference unit")
     group.child("prefect.engine").kill()
-    group.wait_for("killed", "AwaitingRetry", seconds=60)
+    wait_until(lambda: the_run(group)["run_count"] == 2, seconds=180, what="it is begun again")
     there = len(group.reference_units())
-    wait_until(lambda: len(group.reference_units()) > there, seconds=120, what="it goes on")
+    wait_until(lambda: len(group.reference_units()) > there, seconds=240, what="it goes on")
+    group.slow_settings(60)  # so that it has not ended by itself before it is told to
     command = [COMMAND, "cancel", str(group.root / "campaigns" / "killed")]
     subprocess.run(command, env=group.environment, check=True, timeout=120, capture_output=True)
     group.wait_for("killed", "Cancelled", seconds=60)
-    (run,) = group.runs(flow_runs={"name": {"any_": ["killed"]}})
+    run = the_run(group)
     yield run, within(group, STATES.format(id=run["id"])).split(), receiver.messages
     receiver.close()
+
+
+def the_run(group: Group) -> dict:
+    (run,) = group.runs(flow_runs={"name": {"any_": ["killed"]}})
+    return run
 
 
 def test_a_run_that_is_killed_is_begun_again_once(interrupted):

@@ -91,10 +91,10 @@ def test_a_search_runs_in_two_partitions_and_leaves_no_job_when_it_is_cancelled(
 
 
 def test_one_campaign_lives_through_all_that_happens_to_it_in_a_month(make):
-    one = make(cells=4 * len(HARM) + 6)
+    one = make(cells=3 * len(HARM) + 6)
     driver, done = one.start(), 0
     for harm in HARM.values():
-        done += 3
+        done += 2
         one.wait_for(done, driver)
         harm(one)
     one.wait_for(done + 3, driver)

@@ -233,7 +233,7 @@ def test_walltime_stops_the_executable_and_is_a_result(water, tmp_path, monkeypa
     method = replace(_method(water, defect_incar=ENDLESS), walltime=10)
     started = time.monotonic()
     relaxation = relax_with_vasp(water, method, directory=tmp_path)
-    assert 5 < time.monotonic() - started < 20
+    assert 5 < time.monotonic() - started < 60
     assert (relaxation.converged, relaxation.reason) == (False, "time limit")
     assert "walltime 10 s" in relaxation.detail
     assert relaxation.steps > 10
