@@ -1,7 +1,7 @@
 """The index as an SQLite file: kept up to date without reading what it has, and never half."""
 
 import dataclasses
-import multiprocessing
+import multiprocessing.context
 import os
 import shutil
 import signal
@@ -104,13 +104,20 @@ def test_an_index_that_cannot_be_written_stays(archive, unit, monkeypatch):
         assert drafts(archive) == ["index.db"]
 
 
+def clean_forks() -> multiprocessing.context.ForkServerContext:
+    """Processes that are not copies of this one, whose threads and handlers of logs other tests have left."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["defect_surrogate.archive.index", "ase.db.sqlite"])
+    return forks
+
+
 def test_a_reader_finds_the_old_index_or_the_new_one(archive, unit):
     """While units come and go under it, a copy that is read has one of them, whole."""
     other = dataclasses.replace(unit, label="Rattled")
     publish(archive, unit)
     publish(archive, other)
     update_index(archive)
-    fork = multiprocessing.get_context("fork")
+    fork = clean_forks()
     enough = fork.Event()
     process = fork.Process(target=_come_and_go, args=(archive, other, enough))
     process.start()
@@ -133,7 +140,7 @@ def _come_and_go(archive, unit, enough):
 
 
 def test_two_updates_at_once_leave_a_whole_index_that_the_next_completes(archive, unit):
-    fork = multiprocessing.get_context("fork")
+    fork = clean_forks()
     for number in range(10):
         publish(archive, dataclasses.replace(unit, label=f"Bond_Distortion_{number}0.0%"))
         processes = [fork.Process(target=update_index, args=(archive,)) for _ in range(2)]
