@@ -29,7 +29,7 @@ STALLED = timedelta(hours=12)
 
 SETTLED = timedelta(minutes=1)
 """From a crash until it is resumed: Prefect's worker tells each twice, before and after it has loaded the flow to see whether
-it has hooks, which takes a busy machine half a minute; told so late, the second would undo it (our choice)."""
+it has hooks, which takes seconds, and longer on a busy machine; the second would undo it (our choice)."""
 GOING_ON = ("Scheduled", "AwaitingRetry", "Pending", "Running", "Cancelling", "Cancelled", "Completed", "Failed")
 """States of a crashed run that somebody has seen to."""
 

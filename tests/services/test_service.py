@@ -175,39 +175,11 @@ def test_a_campaign_that_comes_no_farther_is_told(group, receiver):
     assert receiver.messages == ["defect-surrogate.campaign.stuck has finished no unit for 0.01 h"]
 
 
-LOST_RUN = f"""
-from datetime import timedelta
-from prefect.client.orchestration import get_client
-from prefect.events import emit_event
-from prefect.states import Running
-from flows.serve.automations import set_automations
-
-with get_client(sync_client=True) as client:
-    set_automations(client, silent=timedelta(seconds=10))
-    deployment = client.read_deployment_by_name("nightly/nightly")
-    run = client.create_flow_run_from_deployment(deployment.id, name="lost", state=Running())
-    emit_event(
-        "prefect.flow-run.heartbeat",
-        resource={{"prefect.resource.id": f"prefect.flow-run.{{run.id}}", "prefect.resource.name": "lost"}},
-    )
-{DRAIN}
-"""
-
 STATES = """
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:
     print(*[state.name for state in client.read_flow_run_states("{id}")])
 """
-
-
-def test_a_run_that_says_no_more_that_it_lives_is_resumed(group):
-    """As a node that went away with worker and flow run leaves it."""
-    within(group, LOST_RUN)
-    group.wait_for("lost", "Completed", seconds=240)
-    (run,) = group.runs(flow_runs={"name": {"any_": ["lost"]}})
-    states = within(group, STATES.format(id=run["id"])).split()
-    assert states[0] == "Running"
-    assert states.index("Crashed") < states.index("AwaitingRetry") < states.index("Completed")
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +221,32 @@ def test_what_is_ended_on_request_is_cancelled_and_alarms_nobody(interrupted):
     _, states, messages = interrupted
     assert states[-1] == "Cancelled"
     assert messages == []
+
+
+LOST_RUN = f"""
+from datetime import timedelta
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.states import Running
+from flows.serve.automations import set_automations
+
+with get_client(sync_client=True) as client:
+    set_automations(client, silent=timedelta(seconds=10))
+    deployment = client.read_deployment_by_name("nightly/nightly")
+    run = client.create_flow_run_from_deployment(deployment.id, name="lost", state=Running())
+    emit_event(
+        "prefect.flow-run.heartbeat",
+        resource={{"prefect.resource.id": f"prefect.flow-run.{{run.id}}", "prefect.resource.name": "lost"}},
+    )
+{DRAIN}
+"""
+
+
+def test_a_run_that_says_no_more_that_it_lives_is_resumed(group):
+    """As a node that went away with worker and flow run leaves it; the last test, since silence is short from here on."""
+    within(group, LOST_RUN)
+    group.wait_for("lost", "Completed", seconds=240)
+    (run,) = group.runs(flow_runs={"name": {"any_": ["lost"]}})
+    states = within(group, STATES.format(id=run["id"])).split()
+    assert states[0] == "Running"
+    assert states.index("Crashed") < states.index("AwaitingRetry") < states.index("Completed")
