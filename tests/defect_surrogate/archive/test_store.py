@@ -22,11 +22,6 @@ from defect_surrogate.relaxation import Frame, Provenance, Relaxation, Unit
 
 
 @pytest.fixture
-def archive(tmp_path):
-    return Archive(tmp_path / "archive")
-
-
-@pytest.fixture
 def unit(cluster_crystal):
     return Unit("Cd4Te4", "v_Cd_0", "Bond_Distortion_-30.0%", "reference", cluster_crystal, "method")
 
