@@ -31,8 +31,8 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Three processes, each with whole files, since the searches that services tests share are made once for a file; services tests
-# mostly wait.
+# Three processes, each with whole files, since the searches that services tests share are made once for a file; some
+# wait for clocks and databases, and leave the processors to others.
 test: lint
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 

@@ -193,11 +193,11 @@ def report(run: Run, as_json: Json = False) -> None:
 def status(run: Run, as_json: Json = False) -> None:
     """Count what is finished, running and failed in a run."""
     with errors(resume=None):
-        from flows.driver import count_units, what_broke  # noqa: PLC0415
+        from flows.driver import count_units  # noqa: PLC0415
         from flows.sweep_folder import open_any  # noqa: PLC0415
 
         folder = open_any(run)
-        counts, failures = count_units(folder), what_broke(folder)
+        counts, failures = count_units(folder), folder.failures()
         if as_json:
             content = {"counts": [asdict(one) for one in counts], "failures": [asdict(one) for one in failures]}
             typer.echo(json.dumps(content, indent=1))

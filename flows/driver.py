@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defect_surrogate.alloys.settings import SweepSettings
-from defect_surrogate.archive import Failure
 from defect_surrogate.crystal_files import check_crystal, read_crystal
 from defect_surrogate.errors import InputError
 from defect_surrogate.reports.alloy_schema import AlloyReport
@@ -266,20 +265,3 @@ def count_units(folder: WorkFolder) -> tuple[Count, ...]:
         Count(defect, level, count["total"], count["finished"], count["failed"], count["running"])
         for (defect, level), count in groups.items()
     )
-
-
-def what_broke(folder: WorkFolder) -> tuple[Failure, ...]:
-    """Return what broke in a folder; in an archive that it shares with others, of its own units.
-
-    Parameters
-    ----------
-    folder
-        Of a search, or of ``build-dataset``.
-
-    Returns
-    -------
-    tuple of Failure
-        By name of the unit.
-    """
-    failures, units = folder.archive.failures(), folder.units()
-    return tuple(one for one in failures if folder.shared_archive is None or units.get(one.name) == one.key)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from defect_surrogate.archive import Archive
+from defect_surrogate.archive import Archive, Failure
 from defect_surrogate.relaxation import Unit
 from defect_surrogate.reports.files import replace_file
 
@@ -93,3 +93,8 @@ class WorkFolder:
             return _UNITS.validate_json((self.path / "units.json").read_bytes())
         except (OSError, ValidationError):
             return {}
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return what broke here, by name of the unit; in an archive that it shares with others, of its own units."""
+        failures, units = self.archive.failures(), self.units()
+        return tuple(one for one in failures if self.shared_archive is None or units.get(one.name) == one.key)

@@ -11,7 +11,6 @@ from flows.artifacts import publish_artifacts
 from flows.campaigns.folder import CampaignFolder, Done, asked_for, write_done
 from flows.campaigns.history import Found, HostEntry, HostState, found_in
 from flows.campaigns.settings import PRIORITIES, Campaign
-from flows.driver import what_broke
 from flows.lock import locked
 from flows.relaxing import relaxers
 from flows.results import failure_count, unfinished_count
@@ -100,11 +99,11 @@ def search_campaign_host(source: str, folder: str, campaign: Campaign) -> "tuple
     asked = asked_for(source, campaign.search)
     with locked(path):
         run = create_run(path, source, campaign.search, shared_archive=path.parents[3] / "archive")
-        before = set(what_broke(run))
+        before = set(run.failures())
         report = search_in(run)
         failed, unfinished = failure_count(report), unfinished_count(report)
         finished = len(run.units()) - failed - unfinished
-        broke = set(what_broke(run)) - before
+        broke = set(run.failures()) - before
         write_done(path, Done(asked, finished, failed, unfinished))
     publish_artifacts(report, path)
     state: HostState = "broke" if broke else "budget" if unfinished else "finished"

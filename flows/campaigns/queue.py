@@ -15,6 +15,8 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled
 
+DEPLOYMENT = "run-campaign/campaign"
+"""Of campaigns, as Prefect names it: flow and deployment."""
 RESUMED_WITHIN = timedelta(hours=1)
 """What has crashed for longer is not resumed any more (our choice; the server takes a quarter of one at most)."""
 
@@ -49,7 +51,7 @@ def end_waiting(client: SyncPrefectClient, campaign: str) -> int:
 def _runs(client: SyncPrefectClient, campaign: str, states: list[StateType]) -> list[FlowRun]:
     """Return the runs of a campaign in some states, the latest first."""
     found = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["campaign"])),
+        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[DEPLOYMENT.partition("/")[2]])),
         flow_run_filter=FlowRunFilter(state=_in(states)),
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
     )

@@ -3,10 +3,10 @@
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from defect_surrogate.crystal_files import check_crystal, read_crystal
-from defect_surrogate.errors import HeldError, InputError, ServiceError, StoppedError
+from defect_surrogate.errors import HeldError, InputError, ServiceError, SettingsError, StoppedError
 from defect_surrogate.relaxation import digest
 from flows.campaigns.folder import ServiceFolder, campaign_of
 from flows.campaigns.settings import Campaign, hosts_of, resolved
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from flows.campaigns.history import Entry
 
 logger = logging.getLogger(__name__)
-
-DEPLOYMENT = "run-campaign/campaign"
 
 
 def run_here(campaign: Campaign, root: Path) -> tuple[str, str, bool]:
@@ -92,32 +90,44 @@ def submitted(campaign: Campaign, root: Path) -> str:
     from prefect.client.orchestration import get_client  # noqa: PLC0415  (reads the environment at import)
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
 
-    from flows.campaigns.queue import latest_end, open_runs, tags_of  # noqa: PLC0415
+    from flows.campaigns.queue import DEPLOYMENT, latest_end, open_runs, tags_of  # noqa: PLC0415
 
     content = campaign.model_dump(mode="json")
     try:
         with get_client(sync_client=True) as client:
             deployment = client.read_deployment_by_name(DEPLOYMENT)
             there = open_runs(client, campaign.name)
-            if any(one.parameters.get("campaign") != content for one in there):
+            if any(_resolved_again(one.parameters["campaign"], root) != content for one in there):
                 raise InputError(
                     f"{campaign.name}: waits or runs with other settings ({there[0].name}); wait for its end, cancel it in the "
                     "dashboard, or choose another name"
                 )
-            run = client.create_flow_run_from_deployment(
-                deployment.id,
-                parameters={"campaign": content},
-                tags=tags_of(campaign.name),
-                work_queue_name=campaign.priority,
-                idempotency_key=f"{campaign.name}-{digest(content)}-{latest_end(client, campaign.name)}",
+            run = (
+                there[0]
+                if there
+                else client.create_flow_run_from_deployment(
+                    deployment.id,
+                    parameters={"campaign": content},
+                    tags=tags_of(campaign.name),
+                    work_queue_name=campaign.priority,
+                    idempotency_key=f"{campaign.name}-{digest(content)}-{latest_end(client, campaign.name)}",
+                )
             )
     except ObjectNotFound as error:
         raise ServiceError(f"the Prefect server has no deployment {DEPLOYMENT}: defect-surrogate register") from error
     except (OSError, httpx.HTTPError) as error:
         raise ServiceError(f"no Prefect server answers at {os.environ['PREFECT_API_URL']}: {error}") from error
     address = f"{os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
-    words = "waits or runs already" if any(one.id == run.id for one in there) else "submitted"
+    words = "waits or runs already" if there else "submitted"
     return f"{campaign.name}: {words}: {address}"
+
+
+def _resolved_again(content: dict[str, Any], root: Path) -> dict[str, Any] | None:
+    """Return what a run was started with, as if it was submitted: paths in the form are meant from the group's folder."""
+    try:
+        return resolved(Campaign.model_validate(content), root.absolute()).model_dump(mode="json")
+    except (ValueError, SettingsError):
+        return None
 
 
 def end_waiting_runs(path: Path) -> int:

@@ -153,13 +153,13 @@ def running_service(root: Path, ports: Ports, *, at_once: int) -> Iterator[Servi
     ServiceError
         If a part of it does not start, or another program listens at a port of it.
     """
-    for port in (ports.api, ports.reports):
-        _refuse_taken(port)
     for name in ("campaigns", "hosts", "runs", "prefect"):
         (root / name).mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a worker would not end
     running = Service(ports.addresses)
     with locked(root), contextlib.ExitStack() as ends:
+        for port in (ports.api, ports.reports):
+            _refuse_taken(port)
         for child in _started(root.absolute(), ports, at_once):
             running._children.append(child)
             ends.callback(child.end)

@@ -65,3 +65,15 @@ def test_damaged_units_are_as_good_as_none_and_made_anew(tmp_path, cluster_cryst
     unit = Unit("CdTe", "v_Cd_0", "Dimer", "surrogate", cluster_crystal, "m")
     folder.note_units([unit])
     assert folder.units() == {unit.name: unit.key}
+
+
+def test_of_what_broke_in_a_shared_archive_a_folder_has_its_own(tmp_path, cluster_crystal):
+    folders = [WorkFolder(tmp_path / name, shared_archive=tmp_path / "archive") for name in ("one", "other")]
+    units = [Unit(host, "bulk", "Host", "reference", cluster_crystal, "method") for host in ("CdTe", "CdSe")]
+    for folder, unit in zip(folders, units, strict=True):
+        folder.note_units([unit])
+        folder.archive.record_failure(unit, RuntimeError("broke"))
+        earlier = Unit(unit.host, "bulk", "Host", "reference", cluster_crystal, "another method")
+        folder.archive.record_failure(earlier, RuntimeError("broke"))
+    assert [(one.name, one.key) for one in folders[0].failures()] == [(units[0].name, units[0].key)]
+    assert len(WorkFolder(tmp_path).failures()) == 4  # of an archive of its own all, those of earlier settings too

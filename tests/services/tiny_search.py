@@ -18,7 +18,7 @@ SETTINGS = {
     "distortions": {"increment": 0.6},
     "surrogate": {"force_tolerance": 1e-2, "max_steps": 60},
     "reference": {"defect_incar": {"EDIFFG": -0.1, "NSW": 30}},
-    "workers": {"surrogate": 1},  # a process that loads a force field takes ten seconds of a core
+    "workers": {"surrogate": 1},  # one process that loads a force field is enough
 }
 
 

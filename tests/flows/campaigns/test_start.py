@@ -189,6 +189,18 @@ def test_a_campaign_that_is_submitted_twice_waits_once_and_again_when_it_has_end
     assert submitted(campaign, group.place.root).endswith("run-1")
 
 
+def test_one_that_was_started_from_the_form_is_not_begun_again(group, server):
+    """There paths are meant from the folder of the group, and what is left out is not written out."""
+    group.host("CdTe")
+    asked = {"campaign": {"name": "tellurides", "folder": "hosts"}}
+    server.runs["form"] = SimpleNamespace(id="form-run", name="a name", parameters=asked)
+    assert "waits or runs already" in submitted(group.campaign(), group.place.root)
+    assert list(server.runs) == ["form"]
+    server.runs["form"].parameters = {"campaign": {"name": "tellurides", "folder": "hosts", "settings": "gone.yaml"}}
+    with pytest.raises(InputError, match="waits or runs with other settings"):
+        submitted(group.campaign(), group.place.root)
+
+
 def test_what_waits_is_ended_with_a_campaign_and_nothing_of_another_folder(group, server, tmp_path):
     group.host("CdTe")
     submitted(group.campaign(), group.place.root)

@@ -25,8 +25,9 @@ def test_addresses_are_those_of_the_ports():
 def test_a_second_service_in_a_folder_is_refused(tmp_path):
     with (
         locked(tmp_path),
+        socket.create_server(("127.0.0.1", 0)) as its,
         pytest.raises(HeldError, match="runs already"),
-        running_service(tmp_path, Ports(), at_once=1),
+        running_service(tmp_path, Ports(its.getsockname()[1]), at_once=1),
     ):
         pass
 
@@ -41,7 +42,7 @@ def test_a_port_of_another_program_is_refused_before_anything_starts(tmp_path):
             running_service(tmp_path / "service", Ports(port, 4301), at_once=1),
         ):
             pass
-    assert not (tmp_path / "service").exists()
+    assert list((tmp_path / "service" / "prefect").iterdir()) == []
 
 
 def test_a_server_that_another_program_forestalled_is_not_waited_for(tmp_path):
